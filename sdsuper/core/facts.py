@@ -1,0 +1,133 @@
+"""What happened: the only inputs of the core. Past tense, plain values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdsuper.config.model import GroupConfig
+from sdsuper.values import ExitStatus, Namespec
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """An operator asked for this process to be up."""
+
+    name: Namespec
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """An operator asked for this process to be down."""
+
+    name: Namespec
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRequested:
+    """An operator asked for a signal to the main process; no state changes."""
+
+    name: Namespec
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """The answer to `Spawn`: a child exists."""
+
+    name: Namespec
+    invocation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """The answer to `Spawn`: no child exists; `error` is the text operators see (spawnerr)."""
+
+    name: Namespec
+    invocation: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The main process of an invocation was reaped and its pipes were drained."""
+
+    name: Namespec
+    invocation: int
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The answer to `EndStrays`: nothing that the invocation started is alive any more."""
+
+    name: Namespec
+    invocation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalFailed:
+    """A signal could not be sent, for another reason than that the process is gone.
+
+    Attributes:
+        error: The text the log and the client get.
+    """
+
+    name: Namespec
+    invocation: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAdded:
+    """A group became active."""
+
+    config: GroupConfig
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRemoved:
+    """A group, all of whose processes are down, is to be forgotten."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStarted:
+    """The daemon is set up: autostart may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """Stop everything in order, then end. Also turns a restart under way into a shutdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRequested:
+    """Stop everything in order, then start anew with the configuration read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The moment that `Manager.deadline()` named has come (or the loop merely looked)."""
+
+
+ProcessFact = (
+    StartRequested
+    | StopRequested
+    | SignalRequested
+    | Spawned
+    | SpawnFailed
+    | Exited
+    | Cleared
+    | SignalFailed
+)
+ManagerFact = (
+    GroupAdded
+    | GroupRemoved
+    | DaemonStarted
+    | ShutdownRequested
+    | RestartRequested
+    | DeadlinePassed
+)
+Fact = ProcessFact | ManagerFact

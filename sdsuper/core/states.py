@@ -1,0 +1,45 @@
+"""The states of a process and of the daemon: names, wire codes, sets, allowed transitions."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ProcessState(enum.IntEnum):
+    """State of one process; the value is the code on the wire (getProcessInfo `state`)."""
+
+    STOPPED = 0
+    STARTING = 10
+    RUNNING = 20
+    BACKOFF = 30
+    STOPPING = 40
+    EXITED = 100
+    FATAL = 200
+    UNKNOWN = 1000
+
+
+STOPPED_STATES = frozenset(
+    {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL, ProcessState.UNKNOWN}
+)
+"""Down: a stop is complete, a group may be removed, `status` exits 3."""
+
+RUNNING_STATES = frozenset({ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.STARTING})
+"""Up or on its way: a start is refused as ALREADY_STARTED, a stop is allowed."""
+
+SIGNALLABLE_STATES = frozenset({ProcessState.RUNNING, ProcessState.STARTING, ProcessState.STOPPING})
+
+
+class ManagerState(enum.IntEnum):
+    """State of the daemon; the value is the code on the wire (getState `statecode`)."""
+
+    FATAL = 2
+    RUNNING = 1
+    RESTARTING = 0
+    SHUTDOWN = -1
+
+
+class Wanted(enum.Enum):
+    """What the operator asked for, apart from what is."""
+
+    UP = "up"
+    DOWN = "down"
