@@ -60,3 +60,18 @@ class Level(enum.IntEnum):
     WARN = 30
     ERROR = 40
     CRITICAL = 50
+
+
+def signal_name(number: int) -> str:
+    """Return how logs name a signal: `SIGTERM`, or `signal 42` where it has no name.
+
+    Where a number has two names it is Supervisor's choice: SIGPOLL, not SIGIO.
+    """
+    import signal  # the client needs the names of states, not of signals
+
+    if number == signal.SIGPOLL:
+        return "SIGPOLL"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
