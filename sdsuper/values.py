@@ -49,6 +49,13 @@ class ExitStatus:
         """The number that RPC and events show: the exit code, or -1 for death by signal."""
         return -1 if self.code is None else self.code
 
+    def __str__(self) -> str:
+        """Return `exit status 1`, or `terminated by SIGSEGV (core dumped)`."""
+        if self.signal is None:
+            return f"exit status {self.code}"
+        core = " (core dumped)" if self.core_dumped else ""
+        return f"terminated by {signal_name(self.signal)}{core}"
+
 
 class Level(enum.IntEnum):
     """Severity of a line in the daemon's own log; the numbers are Supervisor's."""

@@ -1,0 +1,100 @@
+"""`command=` -> the file to execute and its argument vector.
+
+Looked up anew at each start, so that a program installed later is found. The order of the
+checks and their texts are Supervisor's; scripts match on them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sdsuper.config.model import ProcessConfig
+from sdsuper.errors import SdsuperError
+
+DEFAULT_PATH = "/bin:/usr/bin:/usr/local/bin"
+_ANY_EXECUTE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+class CommandError(SdsuperError):
+    """A command cannot be executed; the text is what operators see as spawn error."""
+
+
+class CommandNotFoundError(CommandError):
+    """There is no such file (fault NO_FILE)."""
+
+
+class CommandNotExecutableError(CommandError):
+    """The command cannot be parsed, or its file cannot be executed (fault NOT_EXECUTABLE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to execute.
+
+    Attributes:
+        file: Absolute path of the executable.
+        argv: The argument vector, argv[0] as it was written.
+    """
+
+    file: str
+    argv: list[str]
+
+
+def resolve_command(config: ProcessConfig, environ: Mapping[str, str]) -> Command:
+    """Split `command=` and find its file.
+
+    Args:
+        config: The process; a relative command is tried in the daemon's working directory
+            first, then in the program's `directory`.
+        environ: The daemon's environment; the program's own PATH takes precedence.
+
+    Raises:
+        CommandNotFoundError: No such file.
+        CommandNotExecutableError: It cannot be parsed or executed.
+    """
+    try:
+        argv = shlex.split(config.command)
+    except ValueError as error:
+        raise CommandNotExecutableError(
+            f"can't parse command {config.command!r}: {error}"
+        ) from None
+    if not argv:
+        raise CommandNotExecutableError("command is empty")
+    program = argv[0]
+    if "/" in program:
+        candidates: Sequence[str] = _beside(program, config.directory)
+    else:
+        path = config.environment.get("PATH") or environ.get("PATH") or DEFAULT_PATH
+        candidates = [os.path.join(folder, program) for folder in path.split(":")]
+    first_error: CommandError | None = None
+    for candidate in candidates:
+        problem = _problem_with(candidate)
+        if problem is None:
+            return Command(os.path.abspath(candidate), argv)
+        if first_error is None and not isinstance(problem, CommandNotFoundError):
+            first_error = problem
+    raise first_error or CommandNotFoundError(f"can't find command {program!r}")
+
+
+def _beside(program: str, directory: str | None) -> list[str]:
+    if directory is None or os.path.isabs(program):
+        return [program]
+    return [program, os.path.join(directory, program)]
+
+
+def _problem_with(path: str) -> CommandError | None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return CommandNotFoundError(f"can't find command {path!r}")
+    if stat.S_ISDIR(mode):
+        return CommandNotExecutableError(f"command at {path!r} is a directory")
+    if not mode & _ANY_EXECUTE:
+        return CommandNotExecutableError(f"command at {path!r} is not executable")
+    if not os.access(path, os.X_OK):
+        return CommandNotExecutableError(f"no permission to run command {path!r}")
+    return None

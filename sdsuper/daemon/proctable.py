@@ -1,0 +1,100 @@
+"""What /proc says of our descendants (proc(5)); nothing here is kept between calls."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One process as seen at one moment; pid and start time together name it for good.
+
+    Attributes:
+        started: Start time in clock ticks since boot.
+        zombie: Dead, and not yet reaped by its parent.
+    """
+
+    pid: int
+    group: int
+    started: int
+    zombie: bool
+    comm: str
+
+    def __str__(self) -> str:
+        return f"{self.comm} (pid {self.pid})"
+
+
+_STATE, _PGRP, _STARTTIME = 0, 2, 19
+"""Fields of /proc/PID/stat, counted behind the command name."""
+
+
+def look_up(pid: int) -> Entry | None:
+    """Return what is known of a pid, None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    head, _, tail = text.rpartition(b")")
+    fields = tail.split()
+    return Entry(
+        pid=pid,
+        group=int(fields[_PGRP]),
+        started=int(fields[_STARTTIME]),
+        zombie=fields[_STATE] in (b"Z", b"X"),
+        comm=head.partition(b"(")[2].decode(errors="replace"),
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of the direct children of a process, of all its threads."""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    found: list[int] = []
+    try:
+        for task in tasks:
+            with (
+                contextlib.suppress(ProcessLookupError),
+                open(f"/proc/{pid}/task/{task}/children", "rb") as file,
+            ):
+                found.extend(map(int, file.read().split()))
+    except FileNotFoundError:
+        # Either the process went away, or the kernel was built without CONFIG_PROC_CHILDREN.
+        if os.path.exists(f"/proc/{pid}/task/{pid}"):
+            return _children_by_table(pid)
+    return found
+
+
+def _children_by_table(pid: int) -> list[int]:
+    import psutil
+
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
+
+
+def tree(roots: Iterable[int]) -> Iterator[int]:
+    """Yield the roots and all their descendants, parents first."""
+    pending = list(roots)
+    seen: set[int] = set()
+    while pending:
+        pid = pending.pop()
+        if pid not in seen:
+            seen.add(pid)
+            yield pid
+            pending.extend(children(pid))
+
+
+def has_variable(pid: int, assignment: bytes) -> bool:
+    """Whether `NAME=value` is in the environment that a process was started with."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return assignment in file.read().split(b"\0")
+    except OSError:
+        return False

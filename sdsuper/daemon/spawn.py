@@ -1,0 +1,349 @@
+"""ProcessConfig -> child: pipes, process group, identity, directory, umask, exec.
+
+Two ways lead to a child. Where the identity stays, the standard library's vfork path is taken:
+its cost does not grow with the daemon's memory, and it blocks signals and restores their
+default actions by itself. Where `user=` asks for another identity, the standard library would
+fork, and would change the identity only after `directory` had been entered; there our own fork
+keeps the order that Supervisor promises.
+
+Whichever way, a child that fails before its program runs tells it twice: to the program's log
+in Supervisor's words (with exit status 127), and to us as stage and errno.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sdsuper.config.model import Account, ProcessConfig
+from sdsuper.daemon.command import Command
+from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.errors import SdsuperError
+
+EXIT_NOT_SPAWNED = 127
+"""Exit status of a child that could not become its program (Supervisor's number)."""
+
+_STANDARD_FDS = 3
+_SEPARATORS = 2
+
+
+class SpawnError(SdsuperError):
+    """No child came to be; the text is what operators see as spawn error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A child that ended before it became its program.
+
+    Attributes:
+        stage: "setuid", "chdir" or "exec".
+        errno: The error number, 0 where there is none.
+    """
+
+    stage: str
+    errno: int
+    detail: str
+
+    def __str__(self) -> str:
+        reason = errno.errorcode.get(self.errno, str(self.errno)) if self.errno else ""
+        return f"{self.stage} {self.detail}: {reason}" if reason else f"{self.stage}: {self.detail}"
+
+
+@dataclass(slots=True)
+class Child:
+    """A new child and our ends of its pipes (non-blocking, close-on-exec).
+
+    Attributes:
+        failure: Set where it is known already that it never became its program; such a child
+            is reaped already.
+        failure_fd: Where a child that is still on its way will tell its `Failure`.
+    """
+
+    pid: int
+    stdin: int
+    stdout: int
+    stderr: int | None
+    failure: Failure | None = None
+    failure_fd: int | None = None
+
+
+@dataclass(slots=True)
+class _Pipes:
+    """The six ends; `child` is what the child gets as 0, 1, 2."""
+
+    child: tuple[int, int, int]
+    stdin: int
+    stdout: int
+    stderr: int | None
+
+    @classmethod
+    def make(cls, redirect_stderr: bool) -> _Pipes:
+        made: list[int] = []
+        try:
+            for _ in range(2 if redirect_stderr else 3):
+                made.extend(os.pipe2(os.O_CLOEXEC))
+        except OSError:
+            for fd in made:
+                os.close(fd)
+            raise
+        in_read, in_write, out_read, out_write = made[:4]
+        err_read: int | None = None
+        err_write = out_write
+        if not redirect_stderr:
+            err_read = made[4]
+            err_write = made[5]
+        for fd in (in_write, out_read, err_read):
+            if fd is not None:
+                os.set_blocking(fd, False)
+        return cls((in_read, out_write, err_write), in_write, out_read, err_read)
+
+    def close_child_ends(self) -> None:
+        for fd in set(self.child):
+            os.close(fd)
+
+    def close_own_ends(self) -> None:
+        for fd in (self.stdin, self.stdout, self.stderr):
+            if fd is not None:
+                os.close(fd)
+
+
+def spawn(
+    config: ProcessConfig,
+    command: Command,
+    environment: Mapping[str, str],
+    limits: DescriptorLimit,
+) -> Child:
+    """Make a child that runs `command`.
+
+    Raises:
+        SpawnError: No child could be made: descriptors or process slots ran out.
+    """
+    name = config.name
+    try:
+        pipes = _Pipes.make(config.redirect_stderr)
+    except OSError as error:
+        raise SpawnError(dispatcher_error(name, error)) from None
+    account = config.user
+    try:
+        with limits.for_child():
+            if account is None or account.uid == os.geteuid():
+                child = _vfork(config, command, environment, pipes)
+            else:
+                child = _fork(config, account, command, environment, pipes)
+    except OSError as error:
+        pipes.close_own_ends()
+        raise SpawnError(_fork_error(name, error)) from None
+    finally:
+        pipes.close_child_ends()
+    return child
+
+
+def dispatcher_error(name: str, error: OSError) -> str:
+    """Return the spawn error for pipes or log files that could not be opened."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many open files to spawn '{name}'"
+    return f"unknown error making dispatchers for '{name}': {_errno_name(error)}"
+
+
+def _fork_error(name: str, error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many open files to spawn '{name}'"
+    if error.errno == errno.EAGAIN:
+        return f"Too many processes in process table to spawn '{name}'"
+    return f"unknown error during fork for '{name}': {_errno_name(error)}"
+
+
+def _errno_name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+class _Popen(subprocess.Popen[bytes]):
+    """Popen whose pid can be read after it failed to execute the program."""
+
+    pid: int = 0
+
+
+def _vfork(
+    config: ProcessConfig, command: Command, environment: Mapping[str, str], pipes: _Pipes
+) -> Child:
+    stdin, stdout, stderr = pipes.child
+    process = _Popen.__new__(_Popen)
+    failure = None
+    try:
+        process.__init__(  # type: ignore[misc]
+            command.argv,
+            executable=command.file,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=config.directory,
+            env=environment,
+            process_group=0,
+            umask=-1 if config.umask is None else config.umask,
+        )
+    except OSError as error:
+        if not process.pid:
+            raise
+        failed_chdir = error.filename == config.directory and config.directory is not None
+        failure = Failure(
+            "chdir" if failed_chdir else "exec",
+            error.errno or 0,
+            config.directory or "" if failed_chdir else command.argv[0],
+        )
+        os.write(stderr, failure_text(failure).encode(errors="surrogateescape"))
+    process.returncode = 0  # whoever reaps it is not this object
+    return Child(process.pid, pipes.stdin, pipes.stdout, pipes.stderr, failure)
+
+
+def failure_text(failure: Failure) -> str:
+    """Return what the program's own log says of a failed spawn."""
+    reason = errno.errorcode.get(failure.errno, str(failure.errno))
+    match failure.stage:
+        case "setuid":
+            told = f"couldn't setuid to {failure.detail}"
+        case "chdir":
+            told = f"couldn't chdir to {failure.detail}: {reason}"
+        case _:
+            told = f"couldn't exec {failure.detail}: {reason}"
+    return f"supervisor: {told}\nsupervisor: child process was not spawned\n"
+
+
+def _fork(
+    config: ProcessConfig,
+    account: Account,
+    command: Command,
+    environment: Mapping[str, str],
+    pipes: _Pipes,
+) -> Child:
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    # A signal that arrives in the child before exec would run the daemon's handler there and
+    # write to the wake-up descriptor that both share: none may arrive.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(config, account, command, environment, pipes.child, tell)
+    except OSError:
+        os.close(told)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(tell)
+    os.set_blocking(told, False)
+    return Child(pid, pipes.stdin, pipes.stdout, pipes.stderr, failure_fd=told)
+
+
+def _become(
+    config: ProcessConfig,
+    account: Account,
+    command: Command,
+    environment: Mapping[str, str],
+    standard: tuple[int, int, int],
+    tell: int,
+) -> NoReturn:
+    """In the child: become the program, or tell why not and exit."""
+    stage, detail = "exec", command.argv[0]
+    failure = None
+    try:
+        os.setpgid(0, 0)
+        tell = _take_standard_fds(standard, tell)
+        _restore_signals()
+        stage, detail = "setuid", str(account.uid)
+        _take_identity(account)
+        if config.directory is not None:
+            stage, detail = "chdir", config.directory
+            os.chdir(config.directory)
+        if config.umask is not None:
+            os.umask(config.umask)
+        stage, detail = "exec", command.argv[0]
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(command.file, command.argv, environment)
+    except _IdentityError as error:
+        failure = Failure(stage, 0, f"{detail}: {error}")
+    except OSError as error:
+        failure = Failure(stage, error.errno or 0, detail)
+    except BaseException as error:  # noqa: BLE001  nothing may unwind into the daemon's frames
+        failure = Failure(stage, 0, f"{detail}: {error!r}")
+    finally:
+        try:
+            if failure is not None:
+                _tell(tell, failure)
+        finally:
+            os._exit(EXIT_NOT_SPAWNED)
+
+
+def _tell(tell: int, failure: Failure) -> None:
+    os.write(2, failure_text(failure).encode(errors="surrogateescape"))
+    told = f"{failure.stage}\0{failure.errno}\0{failure.detail}"
+    os.write(tell, told.encode(errors="surrogateescape"))
+
+
+def _take_standard_fds(standard: tuple[int, int, int], tell: int) -> int:
+    """Put the pipes at 0, 1, 2 and close everything else but the telling end."""
+    high = [_above_standard(fd) for fd in (*standard, tell)]
+    for target in range(_STANDARD_FDS):
+        os.dup2(high[target], target, inheritable=True)
+    tell = high[3]
+    os.closerange(_STANDARD_FDS, tell)
+    os.closerange(tell + 1, os.sysconf("SC_OPEN_MAX"))
+    return tell
+
+
+def _above_standard(fd: int) -> int:
+    while fd < _STANDARD_FDS:
+        fd = os.dup(fd)
+    os.set_inheritable(fd, False)
+    return fd
+
+
+def _restore_signals() -> None:
+    """Undo the interpreter's and the event loop's dispositions; ignored ones would be inherited."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if signal.getsignal(number) not in (signal.SIG_DFL, None):
+            signal.signal(number, signal.SIG_DFL)
+
+
+class _IdentityError(Exception):
+    """Why an identity could not be taken, in Supervisor's words."""
+
+
+def _take_identity(account: Account) -> None:
+    """Change groups, group and user."""
+    if os.geteuid() != 0:
+        raise _IdentityError("Can't drop privilege as nonroot user")
+    try:
+        entry = pwd.getpwuid(account.uid)
+    except KeyError:
+        raise _IdentityError(f"Can't find uid {account.uid!r}") from None
+    # getgrouplist(3) rather than a walk of the group database: directory services answer it.
+    try:
+        os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    except OSError:
+        raise _IdentityError("Could not set groups of effective user") from None
+    try:
+        os.setgid(entry.pw_gid)
+    except OSError:
+        raise _IdentityError("Could not set group id of effective user") from None
+    os.setuid(account.uid)
+
+
+def read_failure(fd: int) -> Failure | None:
+    """Return what a child told through its `failure_fd`, None where it has not told any."""
+    try:
+        told = os.read(fd, 4096)
+    except OSError:
+        return None
+    if told.count(b"\0") < _SEPARATORS:
+        return None
+    stage, number, detail = told.decode(sys.getfilesystemencoding(), "surrogateescape").split(
+        "\0", 2
+    )
+    return Failure(stage, int(number), detail)

@@ -1,0 +1,170 @@
+"""What an invocation leaves behind is ended before anything takes its place.
+
+The daemon is a child subreaper (prctl(2)): a process whose parent died becomes our child, and
+stays one until we reap it, so its pid cannot be taken by another meanwhile. A stray is known by
+its process group (that of the main process), by the mark that each invocation puts into the
+environment, by having been seen below the main process when the stop began, or by descending
+from one of these.
+
+A stray that left the process group, wiped its environment and forked itself away before the
+stop is told from other programs' strays by nothing that an unprivileged look at the process
+table shows. Such a process is reaped when it ends, but not ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sdsuper.daemon import proctable
+from sdsuper.daemon.environment import INVOCATION_VARIABLE
+from sdsuper.values import Level
+
+_KILL_AGAIN_AFTER = 0.05
+"""Seconds between two rounds of SIGKILL, against trees that fork faster than they die."""
+
+
+@dataclass(slots=True)
+class Sweep:
+    """One invocation's strays on their way out."""
+
+    name: str
+    mark: bytes
+    group: int
+    seen: dict[int, int]  # pid -> start time, from before the main process ended
+    done: Callable[[], None]
+    told: set[tuple[int, int]] = field(default_factory=set)
+    killing: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+
+class Strays:
+    """Finds and ends strays; wakes when a child that is no main process was reaped."""
+
+    def __init__(
+        self,
+        is_main: Callable[[int], bool],
+        report: Callable[[Level, str], None],
+    ) -> None:
+        self._is_main = is_main
+        self._report = report
+        self._sweeps: list[Sweep] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether any sweep is under way."""
+        return bool(self._sweeps)
+
+    def snapshot(self, pid: int) -> dict[int, int]:
+        """Return the descendants of a main process that is about to be stopped."""
+        entries = (proctable.look_up(each) for each in proctable.tree([pid]) if each != pid)
+        return {entry.pid: entry.started for entry in entries if entry is not None}
+
+    def end(
+        self,
+        name: str,
+        invocation: str,
+        pid: int,
+        seen: dict[int, int],
+        grace: float,
+        done: Callable[[], None],
+    ) -> None:
+        """End what is left of an invocation: SIGTERM, `grace` seconds, SIGKILL until all is gone.
+
+        Args:
+            name: Of the process, for the log.
+            invocation: The identity that marks the environment of what it started.
+            pid: Of the main process, which has been reaped.
+            seen: What `snapshot` returned, {} without one.
+            grace: Seconds between SIGTERM and SIGKILL.
+            done: Called once, when nothing is left; at once where nothing was.
+        """
+        sweep = Sweep(name, f"{INVOCATION_VARIABLE}={invocation}".encode(), pid, seen, done)
+        left = self._find(sweep)
+        if not left:
+            done()
+            return
+        self._report(
+            Level.WARN,
+            f"ending what '{name}' ({pid}) left behind: {', '.join(map(str, left))}",
+        )
+        self._sweeps.append(sweep)
+        sweep.timer = asyncio.get_running_loop().call_later(grace, self._kill, sweep)
+        self._signal(sweep, left, signal.SIGTERM)
+
+    def look_again(self) -> None:
+        """Check all sweeps; called when a child that is no main process was reaped."""
+        for sweep in list(self._sweeps):
+            self._advance(sweep)
+
+    def _advance(self, sweep: Sweep) -> None:
+        left = self._find(sweep)
+        if left:
+            self._signal(sweep, left, signal.SIGKILL if sweep.killing else signal.SIGTERM)
+            return
+        self._sweeps.remove(sweep)
+        if sweep.timer is not None:
+            sweep.timer.cancel()
+        sweep.done()
+
+    def _kill(self, sweep: Sweep) -> None:
+        left = self._find(sweep)
+        if left and not sweep.killing:
+            self._report(
+                Level.WARN,
+                f"killing what '{sweep.name}' ({sweep.group}) left behind with SIGKILL: "
+                f"{', '.join(map(str, left))}",
+            )
+        sweep.killing = True
+        sweep.told.clear()
+        loop = asyncio.get_running_loop()
+        sweep.timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill, sweep)
+        self._advance(sweep)
+
+    def _find(self, sweep: Sweep) -> list[proctable.Entry]:
+        orphans = [pid for pid in proctable.children(os.getpid()) if not self._is_main(pid)]
+        if not orphans:
+            return []
+        roots = [pid for pid in orphans if self._belongs(sweep, pid)]
+        entries = (proctable.look_up(pid) for pid in proctable.tree(roots))
+        return [entry for entry in entries if entry is not None and not entry.zombie]
+
+    @staticmethod
+    def _belongs(sweep: Sweep, pid: int) -> bool:
+        entry = proctable.look_up(pid)
+        if entry is None or entry.zombie:
+            return False
+        return (
+            entry.group == sweep.group
+            or sweep.seen.get(pid) == entry.started
+            or proctable.has_variable(pid, sweep.mark)
+        )
+
+    @staticmethod
+    def _signal(sweep: Sweep, entries: Iterable[proctable.Entry], number: signal.Signals) -> None:
+        for entry in entries:
+            if (entry.pid, entry.started) in sweep.told:
+                continue
+            sweep.told.add((entry.pid, entry.started))
+            with contextlib.suppress(OSError):
+                _signal_same(entry, number)
+
+
+def _signal_same(entry: proctable.Entry, number: signal.Signals) -> None:
+    """Signal the very process that was looked up, not a later one of the same pid."""
+    if not hasattr(os, "pidfd_open"):
+        os.kill(entry.pid, number)
+        return
+    pidfd = os.pidfd_open(entry.pid)
+    try:
+        again = proctable.look_up(entry.pid)
+        if again is not None and again.started == entry.started:
+            signal.pidfd_send_signal(pidfd, number)
+            # A stopped process does not act on SIGTERM before it is continued.
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+    finally:
+        os.close(pidfd)
