@@ -1,0 +1,113 @@
+"""Which tests need what, and that no skip goes unnoticed.
+
+A test says by a mark what it needs of the machine. Where that is missing the test is skipped and
+the summary says so in capitals; where CI=true, every skip is a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Generator
+from typing import NamedTuple
+
+import pytest
+
+
+class Need(NamedTuple):
+    """Something a test may need of the machine.
+
+    Attributes:
+        help: Shown by `pytest --markers`.
+        remedy: What to do where it is missing.
+        present: Says whether the machine has it.
+    """
+
+    help: str
+    remedy: str
+    present: Callable[[], bool]
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _has_etcd() -> bool:
+    return shutil.which("etcd") is not None and shutil.which("etcdctl") is not None
+
+
+@functools.cache
+def _has_namespaces() -> bool:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+    except OSError:
+        return False
+
+
+NEEDS = {
+    "root": Need("needs root", "run the tests as root", _is_root),
+    "etcd": Need("needs etcd and etcdctl", "install etcd-server and etcd-client", _has_etcd),
+    "namespaces": Need("needs PID namespaces", "run as root and allow unshare", _has_namespaces),
+}
+
+
+def _is_ci() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks known."""
+    for name, need in NEEDS.items():
+        config.addinivalue_line("markers", f"{name}: {need.help}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met."""
+    for name, need in NEEDS.items():
+        if item.get_closest_marker(name) and not need.present():
+            pytest.skip(f"{need.help}: {need.remedy}")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    longrepr = report.longrepr
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
+
+
+def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where CI=true; an expected failure is none."""
+    if _is_ci() and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = _reason(report)
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid}: skipped although CI=true\n{reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Refuse a test's skip where CI=true."""
+    report = yield
+    _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse a whole module's skip where CI=true."""
+    report = yield
+    _refuse(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was not tested."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if not hasattr(r, "wasxfail")]
+    if not skipped:
+        return
+    layers = sorted({report.nodeid.split("::")[0].rsplit("/", 1)[0] for report in skipped})
+    terminalreporter.section("NOT EVERYTHING WAS TESTED", sep="!", red=True, bold=True)
+    for layer in layers:
+        reports = [report for report in skipped if report.nodeid.startswith(layer + "/")]
+        reasons = sorted({_reason(report) for report in reports})
+        terminalreporter.write_line(f"{layer}: {len(reports)} SKIPPED: {'; '.join(reasons)}")
