@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
@@ -105,9 +106,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if not hasattr(r, "wasxfail")]
     if not skipped:
         return
-    layers = sorted({report.nodeid.split("::")[0].rsplit("/", 1)[0] for report in skipped})
+    by_layer = defaultdict(list)
+    for report in skipped:
+        by_layer[report.nodeid.split("::")[0].rpartition("/")[0] or "."].append(_reason(report))
     terminalreporter.section("NOT EVERYTHING WAS TESTED", sep="!", red=True, bold=True)
-    for layer in layers:
-        reports = [report for report in skipped if report.nodeid.startswith(layer + "/")]
-        reasons = sorted({_reason(report) for report in reports})
-        terminalreporter.write_line(f"{layer}: {len(reports)} SKIPPED: {'; '.join(reasons)}")
+    for layer, reasons in sorted(by_layer.items()):
+        told = "; ".join(sorted(set(reasons)))
+        terminalreporter.write_line(f"{layer}: {len(reasons)} SKIPPED: {told}")
