@@ -49,6 +49,15 @@ class ExitStatus:
         """The number that RPC and events show: the exit code, or -1 for death by signal."""
         return -1 if self.code is None else self.code
 
+    def describe(self) -> str:
+        """Return the words of the log for it: `exit status 1`, `terminated by SIGTERM`."""
+        if self.code is not None:
+            return f"exit status {self.code}"
+        if self.signal is None:
+            return "unknown termination cause"
+        core = " (core dumped)" if self.core_dumped else ""
+        return f"terminated by {signal_name(self.signal)}{core}"
+
     def __str__(self) -> str:
         """Return `exit status 1`, or `terminated by SIGSEGV (core dumped)`."""
         if self.signal is None:

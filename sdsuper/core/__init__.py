@@ -1,0 +1,1 @@
+"""How a process lives: pure, facts in and actions out."""

@@ -1,4 +1,9 @@
-"""What to do: the only outputs of the core. The edge carries them out in the order given."""
+"""What to do: the only outputs of the core.
+
+The edge carries them out in the order given, and hands a fact that comes of one (the answer to a
+`Spawn`, say) back after the whole list. What a restart waits for, `Spawn` and `EndStrays`, comes
+before what merely tells of it; a signal comes after the line and the event that announce it.
+"""
 
 from __future__ import annotations
 

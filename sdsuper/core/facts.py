@@ -112,6 +112,20 @@ class DeadlinePassed:
     """The moment that `Manager.deadline()` named has come (or the loop merely looked)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShutdownBegan:
+    """The manager says: the daemon is stopping, so start nothing; your own turn is to come."""
+
+    name: Namespec
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownReached:
+    """The manager says: the daemon is stopping, and it is your turn."""
+
+    name: Namespec
+
+
 ProcessFact = (
     StartRequested
     | StopRequested
@@ -131,3 +145,4 @@ ManagerFact = (
     | DeadlinePassed
 )
 Fact = ProcessFact | ManagerFact
+StepFact = ProcessFact | DeadlinePassed | ShutdownBegan | ShutdownReached

@@ -1,15 +1,69 @@
-"""All processes and groups: ordering, deadlines, adding and removing, shutdown."""
+"""All processes and groups: ordering, deadlines, adding and removing, shutdown.
+
+Theory of operation
+-------------------
+`Manager.handle` takes one fact, hands it to the process it names (`step`), and adds what concerns
+more than one: autostart, groups, deadlines, the ordered shutdown. It holds the current
+`Process` of each name and nothing that a process holds itself. The cost of a fact about one
+process does not depend on how many there are.
+
+*Invocations* are numbered by one counter, so a number is never used twice, not even
+by a process that was removed and added again.
+
+*Deadlines.* A heap of (moment, name). Nothing is taken out when a process changes its mind: an
+entry counts only while the process still has that very deadline, and is dropped when it comes to
+the top. When stale entries outnumber the processes the heap is built anew.
+
+*Ghosts.* A group may be removed while strays of its processes are still being ended, or (in
+UNKNOWN) while a child lives that could not be signalled. The process goes, its ghost stays until
+nothing of it is left. A process added under the same name meanwhile has the ghost's invocation as
+its `residue`, so it spawns nothing before the ghost is gone. Ghosts log, but publish nothing.
+
+*Shutdown.* Groups of equal priority form a level; the highest level stops first, all of it at
+once, highest process priority first. The next level follows when every process of the one before
+is down and its strays are gone. A level that is down already costs nothing. `Finish` comes
+once, when nothing is up and nothing is left, ghosts' strays included. A child that cannot be
+killed (UNKNOWN) gets one SIGKILL and holds its level up for max(2, stopwaitsecs) seconds; a ghost
+of that kind gets its SIGKILL at the beginning and holds up nothing.
+"""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from typing import assert_never
 
-from sdsuper.config.model import GroupConfig
-from sdsuper.core.actions import Action
-from sdsuper.core.facts import Fact
-from sdsuper.core.process import Process
-from sdsuper.core.states import ManagerState
-from sdsuper.values import Instant, Namespec
+from sdsuper.config.model import GroupConfig, ProcessConfig
+from sdsuper.core import events
+from sdsuper.core.actions import Action, Finish, Forget, Log, Publish
+from sdsuper.core.facts import (
+    Cleared,
+    DaemonStarted,
+    DeadlinePassed,
+    Exited,
+    Fact,
+    GroupAdded,
+    GroupRemoved,
+    RestartRequested,
+    ShutdownBegan,
+    ShutdownReached,
+    ShutdownRequested,
+    SignalFailed,
+    SignalRequested,
+    Spawned,
+    SpawnFailed,
+    StartRequested,
+    StepFact,
+    StopRequested,
+)
+from sdsuper.core.process import Process, step
+from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
+from sdsuper.values import Instant, Level, Namespec
+
+REPORT_INTERVAL = 3.0
+"""Seconds between two `waiting for ... to die` lines at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +72,23 @@ class Group:
 
     config: GroupConfig
     names: tuple[Namespec, ...]
+
+
+@dataclass(slots=True)
+class _Shutdown:
+    """An ordered shutdown under way.
+
+    Attributes:
+        levels: The levels to come, the next one last; each in the order of its stop signals.
+        pending: Processes of the present level that are not down yet.
+        report_at: Monotonic second at which to say again who is waited for.
+        finished: Whether `Finish` was given out.
+    """
+
+    levels: list[tuple[Namespec, ...]]
+    pending: set[Namespec]
+    report_at: float
+    finished: bool = False
 
 
 class Manager:
@@ -33,10 +104,267 @@ class Manager:
     groups: dict[str, Group]
     processes: dict[Namespec, Process]
 
-    def handle(self, fact: Fact, now: Instant) -> list[Action]:
-        """Take one fact into account; return what to do, in order."""
-        raise NotImplementedError
+    def __init__(self) -> None:
+        self.state = ManagerState.RUNNING
+        self.groups = {}
+        self.processes = {}
+        self._started = False
+        self._invocations = 0
+        self._deadlines: list[tuple[float, Namespec]] = []
+        self._ghosts: dict[Namespec, Process] = {}
+        self._shutdown: _Shutdown | None = None
+
+    # --- what others ask ------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
         """Return the monotonic second at which `DeadlinePassed` is due, None for never."""
-        raise NotImplementedError
+        self._drop_stale_deadlines()
+        first = self._deadlines[0][0] if self._deadlines else None
+        if self._shutdown is None or self._shutdown.finished:
+            return first
+        report = self._shutdown.report_at
+        return report if first is None else min(first, report)
+
+    def names_in_order(
+        self, group: str | None = None, *, descending: bool = False
+    ) -> list[Namespec]:
+        """Return the processes in the order in which to start them, or to stop them.
+
+        Args:
+            group: One group, None for all of them.
+            descending: The order of stopping: highest priority first.
+
+        Raises:
+            KeyError: There is no such group.
+        """
+        groups = self.groups.values() if group is None else [self.groups[group]]
+        names = [name for each in groups for name in each.names]
+        return names[::-1] if descending else names
+
+    # --- facts ----------------------------------------------------------------------------------
+
+    def handle(self, fact: Fact, now: Instant) -> list[Action]:
+        """Take one fact into account; return what to do, in order.
+
+        A fact about a process or group that does not exist is ignored.
+        """
+        actions: list[Action] = []
+        match fact:
+            case StartRequested(name=name):
+                if self._shutdown is None:
+                    self._step(name, fact, now, actions)
+            case StopRequested(name=name) | SignalRequested(name=name):
+                self._step(name, fact, now, actions)
+            case (
+                Spawned(name=name)
+                | SpawnFailed(name=name)
+                | Exited(name=name)
+                | Cleared(name=name)
+                | SignalFailed(name=name)
+            ):
+                self._step_ghost(name, fact, now, actions)
+                self._step(name, fact, now, actions)
+            case GroupAdded(config=config):
+                self._add(config, now, actions)
+            case GroupRemoved(group=group):
+                self._remove(group, actions)
+            case DaemonStarted():
+                self._start(now, actions)
+            case ShutdownRequested():
+                self._stop(ManagerState.SHUTDOWN, now, actions)
+            case RestartRequested():
+                self._stop(ManagerState.RESTARTING, now, actions)
+            case DeadlinePassed():
+                self._pass_deadlines(fact, now, actions)
+            case _:
+                assert_never(fact)
+        if self._shutdown is not None:
+            self._advance(self._shutdown, now, actions)
+        return actions
+
+    def _step(self, name: Namespec, fact: StepFact, now: Instant, actions: list[Action]) -> None:
+        before = self.processes.get(name)
+        if before is None:
+            return
+        after, follows = step(before, fact, now, self._invocations + 1)
+        if after.invocation != before.invocation:
+            self._invocations = after.invocation
+        self.processes[name] = after
+        actions += follows
+        if after.deadline is not None and after.deadline != before.deadline:
+            self._set_deadline(after.deadline, name)
+        if self._shutdown is not None:
+            self._watch(self._shutdown, before, after, now, actions)
+
+    # --- deadlines ------------------------------------------------------------------------------
+
+    def _set_deadline(self, moment: float, name: Namespec) -> None:
+        heapq.heappush(self._deadlines, (moment, name))
+        if len(self._deadlines) > 2 * len(self.processes) + 64:
+            self._deadlines = [
+                (process.deadline, name)
+                for name, process in self.processes.items()
+                if process.deadline is not None
+            ]
+            heapq.heapify(self._deadlines)
+
+    def _drop_stale_deadlines(self) -> None:
+        heap = self._deadlines
+        while heap and not self._in_force(*heap[0]):
+            heapq.heappop(heap)
+
+    def _in_force(self, moment: float, name: Namespec) -> bool:
+        process = self.processes.get(name)
+        return process is not None and process.deadline == moment
+
+    def _pass_deadlines(self, fact: DeadlinePassed, now: Instant, actions: list[Action]) -> None:
+        due: dict[Namespec, None] = {}  # each once: what a step sets anew is for another time
+        while self._deadlines and self._deadlines[0][0] <= now.mono:
+            moment, name = heapq.heappop(self._deadlines)
+            if self._in_force(moment, name):
+                due[name] = None
+        for name in due:
+            self._step(name, fact, now, actions)
+
+    # --- groups ---------------------------------------------------------------------------------
+
+    def _add(self, config: GroupConfig, now: Instant, actions: list[Action]) -> None:
+        if config.name in self.groups:
+            return
+        configs = {Namespec(config.name, each.name): each for each in config.processes}
+        names = tuple(sorted(configs, key=lambda name: configs[name].priority))
+        for name in names:
+            self.processes[name] = self._newborn(name, configs[name])
+        self._insert(Group(config, names))
+        actions.append(Publish(events.ProcessGroupAdded(config.name)))
+        if self._started and self._shutdown is None:
+            self._autostart(names, now, actions)
+
+    def _newborn(self, name: Namespec, config: ProcessConfig) -> Process:
+        ghost = self._ghosts.get(name)
+        return Process(name=name, config=config, residue=ghost.invocation if ghost else None)
+
+    def _insert(self, group: Group) -> None:
+        last = next(reversed(self.groups.values()), None)
+        self.groups[group.config.name] = group
+        if last is not None and last.config.priority > group.config.priority:
+            ordered = sorted(self.groups.items(), key=lambda item: item[1].config.priority)
+            self.groups.clear()
+            self.groups.update(ordered)
+
+    def _remove(self, name: str, actions: list[Action]) -> None:
+        group = self.groups.get(name)
+        if group is None:
+            return
+        if any(self.processes[each].state not in STOPPED_STATES for each in group.names):
+            return
+        del self.groups[name]
+        for each in group.names:
+            process = self.processes.pop(each)
+            if each not in self._ghosts and (process.pid or process.residue is not None):
+                self._ghosts[each] = process
+            if self._shutdown is not None:
+                self._shutdown.pending.discard(each)
+            actions.append(Forget(each))
+        actions.append(Publish(events.ProcessGroupRemoved(name)))
+
+    def _step_ghost(
+        self, name: Namespec, fact: StepFact, now: Instant, actions: list[Action]
+    ) -> None:
+        ghost = self._ghosts.get(name)
+        if ghost is None:
+            return
+        ghost, follows = step(ghost, fact, now)
+        actions += [each for each in follows if not isinstance(each, Publish)]
+        if ghost.pid or ghost.residue is not None:
+            self._ghosts[name] = ghost
+            return
+        del self._ghosts[name]
+        self._step(name, Cleared(name, ghost.invocation), now, actions)
+
+    # --- autostart ------------------------------------------------------------------------------
+
+    def _start(self, now: Instant, actions: list[Action]) -> None:
+        if self._started or self._shutdown is not None:
+            return
+        self._started = True
+        actions.append(Publish(events.SupervisorRunning()))
+        self._autostart(self.names_in_order(), now, actions)
+
+    def _autostart(self, names: Iterable[Namespec], now: Instant, actions: list[Action]) -> None:
+        for name in names:
+            process = self.processes[name]
+            if process.config.autostart and process.started is None:
+                self._step(name, StartRequested(name), now, actions)
+
+    # --- shutdown -------------------------------------------------------------------------------
+
+    def _stop(self, state: ManagerState, now: Instant, actions: list[Action]) -> None:
+        if self._shutdown is not None:
+            if state is ManagerState.SHUTDOWN:
+                self.state = state
+            return
+        self.state = state
+        actions.append(Publish(events.SupervisorStopping()))
+        for name in self.processes:
+            self._step(name, ShutdownBegan(name), now, actions)
+        for name in tuple(self._ghosts):
+            self._step_ghost(name, ShutdownReached(name), now, actions)
+        self._shutdown = _Shutdown(levels=self._levels(), pending=set(), report_at=now.mono)
+
+    def _levels(self) -> list[tuple[Namespec, ...]]:
+        levels = []
+        groups = self.groups.values()
+        for _, equal in groupby(groups, key=lambda group: group.config.priority):
+            names = [name for group in equal for name in group.names]
+            names.sort(key=lambda name: self.processes[name].config.priority)
+            levels.append(tuple(reversed(names)))
+        return levels
+
+    def _watch(
+        self,
+        shutdown: _Shutdown,
+        before: Process,
+        after: Process,
+        now: Instant,
+        actions: list[Action],
+    ) -> None:
+        """Keep count of who is waited for, after one of them changed."""
+        if after.name not in shutdown.pending:
+            return
+        became_unknown = after.state is ProcessState.UNKNOWN and before.state is not after.state
+        if became_unknown:
+            self._step(after.name, ShutdownReached(after.name), now, actions)
+        elif _is_down(after):
+            shutdown.pending.discard(after.name)
+
+    def _advance(self, shutdown: _Shutdown, now: Instant, actions: list[Action]) -> None:
+        """Go on to the next level when the present one is down, to the end, or report."""
+        while not shutdown.pending and shutdown.levels:
+            level = [name for name in shutdown.levels.pop() if name in self.processes]
+            shutdown.pending.update(level)
+            for name in level:
+                self._step(name, ShutdownReached(name), now, actions)
+        if shutdown.finished:
+            return
+        if not shutdown.pending and all(ghost.residue is None for ghost in self._ghosts.values()):
+            shutdown.finished = True
+            actions.append(Finish(restart=self.state is ManagerState.RESTARTING))
+        elif shutdown.report_at <= now.mono:
+            shutdown.report_at = now.mono + REPORT_INTERVAL
+            waited_for = ", ".join(name.process for name in self._waited_for())
+            actions.append(Log(Level.INFO, f"waiting for {waited_for} to die"))
+
+    def _waited_for(self) -> list[Namespec]:
+        names = [name for name in self.names_in_order() if not _is_down(self.processes[name])]
+        ghosts = [name for name, ghost in self._ghosts.items() if ghost.residue is not None]
+        return names + [name for name in ghosts if name not in names]
+
+
+def _is_down(process: Process) -> bool:
+    """Whether a shutdown need not wait for a process any more."""
+    if process.residue is not None:
+        return False
+    if process.state is ProcessState.UNKNOWN:
+        return process.deadline is None  # reaped otherwise; or waited for long enough
+    return process.state in STOPPED_STATES

@@ -1,14 +1,86 @@
-"""One process: its state as plain values, and `step`, the state machine."""
+"""One process: its state as plain values, and `step`, the state machine.
+
+Theory of operation
+-------------------
+`step` is a pure function: a process, one fact and the time give the next process and what to do.
+It matches on the fact, then on the state; `mypy` proves that no pair is forgotten. The state is
+changed in one place (`_Turn.enter`), which checks the change against `TRANSITIONS`, drops the
+deadline of the state that is left, and publishes the event.
+
+*Life of an invocation.* `Spawn` goes out with a fresh number; `Spawned` or `SpawnFailed` answers
+it; `Exited` ends what `Spawned` began. Facts carry the number, and a fact is taken only while it
+can be true: an answer while one is awaited (`Process.spawning`), an exit while a child lives or
+an answer is awaited. So a doubled or late fact changes nothing. An exit that overtakes
+its own `Spawned` counts as both at once, and the late `Spawned` then finds its invocation over.
+
+*Never two children.* A `Spawn` goes out only from STARTING, only when no child lives, and only
+when nothing an earlier invocation left behind is alive (`residue`). Until `Cleared` says so the
+`Spawn` is held (`Process.held`), in STARTING. A process cannot leave STARTING or STOPPING
+while an answer is awaited, except by that answer: a stop requested meanwhile is STOPPING,
+and the signal is sent when the child is there. So no child is ever lost either.
+
+*Strays.* When the main process is gone, `EndStrays` ends what it left behind (containment=tree).
+A stop is complete, STOPPED, only when `Cleared` has come. A process that ended by itself
+is EXITED or BACKOFF at once, since that is the truth about the program; only its successor waits.
+
+*Up long enough.* startsecs count from `Spawned`, on the monotonic clock. An exit is judged by its
+own time, not by whether the deadline was noticed first: at startsecs or later it was RUNNING
+first.
+
+*Stop.* stopsignal, then SIGKILL after stopwaitsecs, again and again (at most once a second)
+until the exit is reaped.
+
+*UNKNOWN.* A signal that could not be sent, with the child still there, leaves nothing that could
+be done; start and stop are refused until the child is reaped. A shutdown tries SIGKILL once and
+waits stopwaitsecs (at least 2 s) for the reap, then goes on without: an unkillable child
+must not keep the machine from going down.
+
+*Shutdown.* `ShutdownBegan` takes away the wish to be up, so that nothing is started any
+more, and `ShutdownReached` stops the process when its turn has come.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from signal import SIGKILL
+from typing import Any, assert_never
 
-from sdsuper.config.model import ProcessConfig
-from sdsuper.core.actions import Action
-from sdsuper.core.facts import DeadlinePassed, ProcessFact
-from sdsuper.core.states import ProcessState, Wanted
-from sdsuper.values import ExitStatus, Instant, Namespec
+from sdsuper.config.model import Containment, ProcessConfig
+from sdsuper.core import events
+from sdsuper.core.actions import Action, EndStrays, Log, Publish, Purpose, SendSignal, Spawn
+from sdsuper.core.facts import (
+    Cleared,
+    DeadlinePassed,
+    Exited,
+    ShutdownBegan,
+    ShutdownReached,
+    SignalFailed,
+    SignalRequested,
+    Spawned,
+    SpawnFailed,
+    StartRequested,
+    StepFact,
+    StopRequested,
+)
+from sdsuper.core.restart import (
+    ExitedByItself,
+    FailedStart,
+    GiveUp,
+    Rest,
+    Restart,
+    decide,
+    is_expected,
+)
+from sdsuper.core.states import TRANSITIONS, ProcessState, Wanted
+from sdsuper.values import ExitStatus, Instant, Level, Namespec, signal_name
+
+STRAYS_GRACE_MIN = 2.0
+"""Seconds that strays have at least between SIGTERM and SIGKILL."""
+
+KILL_INTERVAL_MIN = 1.0
+"""Seconds between two SIGKILLs at least, whatever stopwaitsecs says."""
+
+EXITED_TOO_QUICKLY = "Exited too quickly (process log may have details)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +107,8 @@ class Process:
         pid: The child's pid; 0 when there is none.
         invocation: Number of the current or latest spawn; facts of an older one are ignored.
         started: The latest start attempt, None = never.
+        spawned: When the child of the latest start attempt came to be, None = not yet.
+        stop_sent: When the stop signal was sent to that child, None = it was not.
         last_exit: The latest end, None = never.
         deadline: Monotonic seconds at which `DeadlinePassed` matters to this state.
         backoff: Failed attempts in a row.
@@ -42,6 +116,7 @@ class Process:
         spawnerr: Why the latest start failed, None for no reason to tell.
         residue: The invocation whose strays are still being ended; nothing is spawned meanwhile.
         trouble: Why the latest signal could not be sent, None when it could.
+        reason: Why it was restarted, left down or given up when it ended last, None = it never did.
     """
 
     name: Namespec
@@ -51,6 +126,8 @@ class Process:
     pid: int = 0
     invocation: int = 0
     started: Instant | None = None
+    spawned: Instant | None = None
+    stop_sent: Instant | None = None
     last_exit: ExitRecord | None = None
     deadline: float | None = None
     backoff: int = 0
@@ -58,10 +135,477 @@ class Process:
     spawnerr: str | None = None
     residue: int | None = None
     trouble: str | None = None
+    reason: str | None = None
+
+    @property
+    def spawning(self) -> bool:
+        """Whether a `Spawn` was given out and is not answered yet."""
+        return self._childless and self.residue is None
+
+    @property
+    def held(self) -> bool:
+        """Whether a `Spawn` is due but waits for the strays of an earlier invocation."""
+        return self._childless and self.residue is not None
+
+    @property
+    def _childless(self) -> bool:
+        return self.spawned is None and self.state in _BEFORE_THE_CHILD
+
+
+_BEFORE_THE_CHILD = frozenset({ProcessState.STARTING, ProcessState.STOPPING})
 
 
 def step(
-    process: Process, fact: ProcessFact | DeadlinePassed, now: Instant
+    process: Process, fact: StepFact, now: Instant, fresh: int | None = None
 ) -> tuple[Process, tuple[Action, ...]]:
-    """Take one fact into account and say what follows from it."""
-    raise NotImplementedError
+    """Take one fact into account and say what follows from it.
+
+    Args:
+        process: The process as it is.
+        fact: What happened to it.
+        now: When.
+        fresh: The number that a `Spawn` gets if one follows (at most one does); by default the
+            one after the process's latest.
+
+    Returns:
+        The process as it is now, and the actions in order.
+    """
+    turn = _Turn(process, now, process.invocation + 1 if fresh is None else fresh)
+    match fact:
+        case StartRequested():
+            _start_requested(turn)
+        case StopRequested():
+            _stop_requested(turn)
+        case SignalRequested(signal=signal):
+            _signal_requested(turn, signal)
+        case Spawned(invocation=invocation, pid=pid):
+            if process.spawning and invocation == process.invocation:
+                _spawned(turn, pid)
+        case SpawnFailed(invocation=invocation, error=error):
+            if process.spawning and invocation == process.invocation:
+                _spawn_failed(turn, error)
+        case Exited(invocation=invocation, status=status):
+            if (process.pid or process.spawning) and invocation == process.invocation:
+                _exited(turn, status)
+        case Cleared(invocation=invocation):
+            if invocation == process.residue:
+                _cleared(turn)
+        case SignalFailed(invocation=invocation, error=error):
+            if process.pid and invocation == process.invocation:
+                _signal_failed(turn, error)
+        case DeadlinePassed():
+            if process.deadline is not None and process.deadline <= now.mono:
+                _deadline_passed(turn)
+        case ShutdownBegan():
+            _shutdown_began(turn)
+        case ShutdownReached():
+            _shutdown_reached(turn)
+        case _:
+            assert_never(fact)
+    return turn.process, (*turn.urgent, *turn.told)
+
+
+class _Turn:
+    """One step under way: the process so far, and the actions so far."""
+
+    __slots__ = ("fresh", "now", "process", "told", "urgent")
+
+    def __init__(self, process: Process, now: Instant, fresh: int) -> None:
+        self.process = process
+        self.now = now
+        self.fresh = fresh
+        self.urgent: list[Action] = []
+        self.told: list[Action] = []
+
+    def change(self, **values: Any) -> None:
+        """Change any field but the state."""
+        self.process = replace(self.process, **values)
+
+    def enter(self, state: ProcessState) -> None:
+        """Change the state: the one place that does."""
+        left = self.process.state
+        assert (left, state) in TRANSITIONS, f"{self.process.name}: {left!r} -> {state!r}"
+        self.process = replace(self.process, state=state, deadline=None)
+        self.told.append(Publish(_event(self.process, left)))
+
+    def log(self, level: Level, message: str) -> None:
+        self.told.append(Log(level, message))
+
+    def spawn(self) -> None:
+        self.change(invocation=self.fresh)
+        process = self.process
+        self.urgent.append(Spawn(process.name, process.invocation, process.config))
+
+    def signal(self, number: int, *, to_group: bool, purpose: Purpose) -> None:
+        self.change(trouble=None)
+        process = self.process
+        self.told.append(
+            SendSignal(process.name, process.invocation, process.pid, number, to_group, purpose)
+        )
+
+
+def _event(process: Process, left: ProcessState) -> events.Event:
+    """Return the event that tells of a state just entered."""
+    name = process.name
+    match process.state:
+        case ProcessState.STARTING:
+            return events.ProcessStarting(name, left, process.backoff)
+        case ProcessState.BACKOFF:
+            return events.ProcessBackoff(name, left, process.backoff)
+        case ProcessState.RUNNING:
+            return events.ProcessRunning(name, left, process.pid)
+        case ProcessState.STOPPING:
+            return events.ProcessStopping(name, left, process.pid)
+        case ProcessState.STOPPED:
+            ended = left is not ProcessState.BACKOFF and process.spawned is not None
+            return events.ProcessStopped(name, left, _dead_pid(process) if ended else 0)
+        case ProcessState.EXITED:
+            expected = process.last_exit is not None and process.last_exit.expected
+            return events.ProcessExited(name, left, expected, _dead_pid(process))
+        case ProcessState.FATAL:
+            return events.ProcessFatal(name, left)
+        case ProcessState.UNKNOWN:
+            return events.ProcessUnknown(name, left)
+        case _:
+            assert_never(process.state)
+
+
+def _dead_pid(process: Process) -> int:
+    return process.last_exit.pid if process.last_exit else 0
+
+
+# --- what operators ask for ---------------------------------------------------------------------
+
+
+def _start_requested(turn: _Turn) -> None:
+    match turn.process.state:
+        case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
+            turn.change(backoff=0)
+            _start(turn)
+        case ProcessState.STOPPING:
+            turn.log(Level.WARN, f"process '{turn.process.name.process}' already running")
+        case ProcessState.STARTING | ProcessState.RUNNING | ProcessState.BACKOFF:
+            pass  # already up, or on its way
+        case ProcessState.UNKNOWN:
+            pass  # its child may be alive
+        case _:
+            assert_never(turn.process.state)
+
+
+def _stop_requested(turn: _Turn) -> None:
+    match turn.process.state:
+        case ProcessState.STARTING | ProcessState.RUNNING:
+            _stop(turn)
+        case ProcessState.BACKOFF:
+            name = turn.process.name.process
+            turn.log(Level.DEBUG, f"Attempted to kill {name}, which is in BACKOFF state.")
+            turn.change(wanted=Wanted.DOWN)
+            turn.enter(ProcessState.STOPPED)
+        case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
+            turn.change(wanted=Wanted.DOWN)
+        case ProcessState.STOPPING | ProcessState.UNKNOWN:
+            pass
+        case _:
+            assert_never(turn.process.state)
+
+
+def _signal_requested(turn: _Turn, signal: int) -> None:
+    process = turn.process
+    name = process.name.process
+    match process.state:
+        case ProcessState.STARTING | ProcessState.RUNNING | ProcessState.STOPPING if process.pid:
+            turn.log(Level.DEBUG, f"sending {name} (pid {process.pid}) sig {signal_name(signal)}")
+            turn.signal(signal, to_group=False, purpose=Purpose.SIGNAL)
+        case _:
+            turn.log(
+                Level.DEBUG,
+                f"attempted to send {name} sig {signal_name(signal)} but it wasn't running",
+            )
+
+
+# --- how a child comes and goes -----------------------------------------------------------------
+
+
+def _start(turn: _Turn) -> None:
+    turn.change(
+        wanted=Wanted.UP,
+        started=turn.now,
+        spawned=None,
+        stop_sent=None,
+        exitstatus=None,
+        spawnerr=None,
+        trouble=None,
+    )
+    turn.enter(ProcessState.STARTING)
+    if turn.process.residue is None:
+        turn.spawn()
+
+
+def _spawned(turn: _Turn, pid: int) -> None:
+    turn.change(pid=pid, spawned=turn.now, spawnerr=None)
+    process = turn.process
+    turn.log(Level.INFO, f"spawned: '{process.name.process}' with pid {pid}")
+    if process.state is ProcessState.STOPPING:
+        _announce_signal(turn, process.config.stopsignal, process.config.stopasgroup)
+        _send_stop_signal(turn)
+    elif process.config.startsecs > 0:
+        turn.change(deadline=turn.now.mono + process.config.startsecs)
+    else:
+        _succeed(turn)
+
+
+def _spawn_failed(turn: _Turn, error: str) -> None:
+    turn.log(Level.INFO, f"spawnerr: {error}")
+    turn.change(spawnerr=error)
+    if turn.process.state is ProcessState.STOPPING:
+        turn.enter(ProcessState.STOPPED)
+    else:
+        _fail(turn, error)
+
+
+def _succeed(turn: _Turn) -> None:
+    turn.change(backoff=0)
+    turn.enter(ProcessState.RUNNING)
+    turn.log(
+        Level.INFO,
+        f"success: {turn.process.name.process} entered RUNNING state, process has stayed up for "
+        f"> than {turn.process.config.startsecs} seconds (startsecs)",
+    )
+
+
+def _exited(turn: _Turn, status: ExitStatus) -> None:
+    _end_strays(turn)
+    if turn.process.spawned is None:  # its Spawned was overtaken, and is ignored from now on
+        turn.change(spawned=turn.now)
+    expected = is_expected(turn.process.config, status)
+    match turn.process.state:
+        case ProcessState.STARTING if not _up_for_startsecs(turn):
+            _exited_too_quickly(turn, status)
+        case ProcessState.STARTING:
+            _succeed(turn)
+            _exited_by_itself(turn, status, expected=expected)
+        case ProcessState.RUNNING:
+            _exited_by_itself(turn, status, expected=expected)
+        case ProcessState.STOPPING | ProcessState.UNKNOWN:
+            _stopped(turn, status, expected=expected)
+        case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
+            pass  # no child lives in these
+        case ProcessState.BACKOFF:
+            pass  # nor in this
+        case _:
+            assert_never(turn.process.state)
+
+
+def _end_strays(turn: _Turn) -> None:
+    process = turn.process
+    if process.config.containment is Containment.NONE:
+        return
+    left = float(process.config.stopwaitsecs)
+    if process.stop_sent is not None:
+        left -= turn.now.mono - process.stop_sent.mono
+    turn.change(residue=process.invocation)
+    grace = max(STRAYS_GRACE_MIN, left)
+    turn.urgent.append(EndStrays(process.name, process.invocation, grace))
+
+
+def _up_for_startsecs(turn: _Turn) -> bool:
+    spawned = turn.process.spawned
+    return spawned is not None and turn.now.mono - spawned.mono >= turn.process.config.startsecs
+
+
+def _exited_too_quickly(turn: _Turn, status: ExitStatus) -> None:
+    _record_exit(turn, status, expected=False)
+    turn.change(spawnerr=EXITED_TOO_QUICKLY)
+    _log_exit(turn, status, expected=False)
+    _fail(turn, EXITED_TOO_QUICKLY)
+
+
+def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+    _record_exit(turn, status, expected=expected)
+    turn.change(exitstatus=status.value)
+    if not expected:
+        turn.change(spawnerr=f"Bad exit code {status.value}")
+    _log_exit(turn, status, expected=expected)
+    turn.enter(ProcessState.EXITED)
+    _restart_or_not(turn, ExitedByItself(status))
+
+
+def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+    _record_exit(turn, status, expected=expected)
+    turn.change(exitstatus=status.value, deadline=None)
+    turn.log(
+        Level.INFO if expected else Level.WARN,
+        f"stopped: {turn.process.name.process} ({status.describe()})",
+    )
+    if turn.process.residue is None or turn.process.state is ProcessState.UNKNOWN:
+        turn.enter(ProcessState.STOPPED)
+
+
+def _record_exit(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+    record = ExitRecord(turn.process.pid, status, turn.now, expected)
+    turn.change(pid=0, last_exit=record)
+
+
+def _log_exit(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+    turn.log(
+        Level.INFO if expected else Level.WARN,
+        f"exited: {turn.process.name.process} ({status.describe()}; "
+        f"{'expected' if expected else 'not expected'})",
+    )
+
+
+def _cleared(turn: _Turn) -> None:
+    held = turn.process.held
+    turn.change(residue=None)
+    match turn.process.state:
+        case ProcessState.STARTING if held:
+            turn.spawn()
+        case ProcessState.STOPPING:  # no child: it is gone, or never came to be
+            turn.enter(ProcessState.STOPPED)
+        case _:
+            pass
+
+
+# --- what follows an end ------------------------------------------------------------------------
+
+
+def _fail(turn: _Turn, error: str) -> None:
+    failures = turn.process.backoff + 1
+    turn.change(backoff=failures)
+    turn.enter(ProcessState.BACKOFF)
+    _restart_or_not(turn, FailedStart(error, failures))
+
+
+def _restart_or_not(turn: _Turn, end: FailedStart | ExitedByItself) -> None:
+    decision = decide(turn.process.config, end, turn.now.mono)
+    turn.change(reason=decision.reason)
+    match decision:
+        case GiveUp():
+            _give_up(turn)
+        case Rest():
+            pass
+        case Restart() if turn.process.wanted is Wanted.DOWN:
+            pass  # the daemon is stopping
+        case Restart(at=at) if at <= turn.now.mono:
+            _start(turn)
+        case Restart(at=at):
+            turn.change(deadline=at)
+        case _:
+            assert_never(decision)
+
+
+def _give_up(turn: _Turn) -> None:
+    turn.change(backoff=0)
+    turn.enter(ProcessState.FATAL)
+    turn.log(
+        Level.INFO,
+        f"gave up: {turn.process.name.process} entered FATAL state, "
+        "too many start retries too quickly",
+    )
+
+
+# --- stopping -----------------------------------------------------------------------------------
+
+
+def _stop(turn: _Turn) -> None:
+    turn.change(wanted=Wanted.DOWN)
+    if turn.process.pid:
+        _announce_signal(turn, turn.process.config.stopsignal, turn.process.config.stopasgroup)
+    turn.enter(ProcessState.STOPPING)
+    if turn.process.pid:
+        _send_stop_signal(turn)
+
+
+def _send_stop_signal(turn: _Turn) -> None:
+    config = turn.process.config
+    turn.signal(config.stopsignal, to_group=config.stopasgroup, purpose=Purpose.STOP)
+    turn.change(stop_sent=turn.now, deadline=turn.now.mono + max(0, config.stopwaitsecs))
+
+
+def _kill(turn: _Turn) -> None:
+    process = turn.process
+    to_group = process.config.killasgroup
+    turn.log(Level.WARN, f"killing '{process.name.process}' ({process.pid}) with SIGKILL")
+    _announce_signal(turn, int(SIGKILL), to_group)
+    turn.signal(int(SIGKILL), to_group=to_group, purpose=Purpose.KILL)
+
+
+def _announce_signal(turn: _Turn, number: int, to_group: bool) -> None:
+    process = turn.process
+    target = "process group " if to_group else ""
+    turn.log(
+        Level.DEBUG,
+        f"killing {process.name.process} (pid {process.pid}) {target}"
+        f"with signal {signal_name(number)}",
+    )
+
+
+def _signal_failed(turn: _Turn, error: str) -> None:
+    turn.log(Level.CRITICAL, error)
+    turn.change(trouble=error)
+    if turn.process.state is not ProcessState.UNKNOWN:
+        turn.enter(ProcessState.UNKNOWN)
+
+
+def _deadline_passed(turn: _Turn) -> None:
+    config = turn.process.config
+    match turn.process.state:
+        case ProcessState.STARTING:
+            turn.change(deadline=None)
+            _succeed(turn)
+        case ProcessState.BACKOFF:
+            _start(turn)
+        case ProcessState.STOPPING:
+            _kill(turn)
+            pause = max(KILL_INTERVAL_MIN, config.stopwaitsecs)
+            turn.change(deadline=turn.now.mono + pause)
+        case ProcessState.UNKNOWN:
+            _go_on_without(turn)
+        case ProcessState.RUNNING | ProcessState.STOPPED | ProcessState.EXITED:
+            pass  # these have no deadline
+        case ProcessState.FATAL:
+            pass  # nor has this
+        case _:
+            assert_never(turn.process.state)
+
+
+# --- the daemon stops ---------------------------------------------------------------------------
+
+
+def _shutdown_began(turn: _Turn) -> None:
+    turn.change(wanted=Wanted.DOWN)
+    match turn.process.state:
+        case ProcessState.STARTING if turn.process.held:
+            turn.enter(ProcessState.STOPPING)  # there is nothing to wait for a turn with
+        case ProcessState.BACKOFF:
+            turn.change(deadline=None)
+        case _:
+            pass
+
+
+def _shutdown_reached(turn: _Turn) -> None:
+    match turn.process.state:
+        case ProcessState.STARTING | ProcessState.RUNNING:
+            _stop(turn)
+        case ProcessState.BACKOFF:
+            turn.change(backoff=0)
+            turn.enter(ProcessState.FATAL)
+        case ProcessState.UNKNOWN if turn.process.pid:
+            _kill(turn)
+            patience = max(STRAYS_GRACE_MIN, turn.process.config.stopwaitsecs)
+            turn.change(deadline=turn.now.mono + patience)
+        case ProcessState.STOPPED | ProcessState.STOPPING | ProcessState.EXITED:
+            pass  # down, or on its way
+        case ProcessState.FATAL | ProcessState.UNKNOWN:
+            pass
+        case _:
+            assert_never(turn.process.state)
+
+
+def _go_on_without(turn: _Turn) -> None:
+    process = turn.process
+    turn.change(deadline=None)
+    turn.log(
+        Level.CRITICAL,
+        f"cannot stop {process.name.process} (pid {process.pid}), going on without",
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class ProcessState(enum.IntEnum):
@@ -27,6 +29,28 @@ RUNNING_STATES = frozenset({ProcessState.RUNNING, ProcessState.BACKOFF, ProcessS
 """Up or on its way: a start is refused as ALREADY_STARTED, a stop is allowed."""
 
 SIGNALLABLE_STATES = frozenset({ProcessState.RUNNING, ProcessState.STARTING, ProcessState.STOPPING})
+
+TRANSITIONS: Mapping[tuple[ProcessState, ProcessState], str] = MappingProxyType(
+    {
+        (ProcessState.STOPPED, ProcessState.STARTING): "started, by autostart or request",
+        (ProcessState.EXITED, ProcessState.STARTING): "autorestart, or start requested",
+        (ProcessState.FATAL, ProcessState.STARTING): "start requested",
+        (ProcessState.BACKOFF, ProcessState.STARTING): "the wait is over",
+        (ProcessState.STARTING, ProcessState.RUNNING): "up for startsecs",
+        (ProcessState.STARTING, ProcessState.BACKOFF): "spawn failed, or exited too quickly",
+        (ProcessState.STARTING, ProcessState.STOPPING): "stop requested, or shutdown",
+        (ProcessState.STARTING, ProcessState.UNKNOWN): "a signal could not be sent",
+        (ProcessState.RUNNING, ProcessState.EXITED): "exited by itself",
+        (ProcessState.RUNNING, ProcessState.STOPPING): "stop requested, or shutdown",
+        (ProcessState.RUNNING, ProcessState.UNKNOWN): "a signal could not be sent",
+        (ProcessState.BACKOFF, ProcessState.FATAL): "startretries used up, or shutdown",
+        (ProcessState.BACKOFF, ProcessState.STOPPED): "stop requested",
+        (ProcessState.STOPPING, ProcessState.STOPPED): "nothing of it is left",
+        (ProcessState.STOPPING, ProcessState.UNKNOWN): "a signal could not be sent",
+        (ProcessState.UNKNOWN, ProcessState.STOPPED): "reaped after all",
+    }
+)
+"""Every change of state there is, and when it happens."""
 
 
 class ManagerState(enum.IntEnum):
