@@ -1,15 +1,55 @@
-"""One queue of facts, one owner: handle, execute, sleep until the next deadline."""
+"""One queue of facts, one owner: handle, execute, sleep until the next deadline.
+
+Whatever happens reaches the core through `submit`, which handles the fact and all that follows
+from it before it returns. Nothing here polls: with nothing to do the loop sleeps without a
+time-out, and with a deadline it sleeps until that.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Collection
 
 from sdsuper.config.diff import Changes
+from sdsuper.config.load import ConfigError
 from sdsuper.config.model import Config, DaemonConfig, GroupConfig
-from sdsuper.core.facts import Fact
+from sdsuper.core.actions import Action, Publish
+from sdsuper.core.events import Event, ProcessStateChange
+from sdsuper.core.facts import (
+    DaemonStarted,
+    DeadlinePassed,
+    Fact,
+    GroupAdded,
+    GroupRemoved,
+    RestartRequested,
+    ShutdownRequested,
+)
 from sdsuper.core.manager import Manager
+from sdsuper.core.states import ManagerState
+from sdsuper.daemon.command import resolve_command
+from sdsuper.daemon.execute import Executor
+from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownlog import OwnLog
-from sdsuper.values import Instant, Namespec
+from sdsuper.daemon.reload import Source
+from sdsuper.systemd import notify
+from sdsuper.values import Instant, Level, Namespec
+
+_STATUS_INTERVAL = 0.2
+"""Seconds between two status lines to systemd; bursts of changes are told as one."""
+
+
+class _Waiter:
+    """A coroutine that waits for some processes to come to something."""
+
+    __slots__ = ("done", "future")
+
+    def __init__(self, done: Callable[[], bool], future: asyncio.Future[None]) -> None:
+        self.done = done
+        self.future = future
 
 
 class Daemon:
@@ -17,29 +57,199 @@ class Daemon:
 
     Attributes:
         manager: The core. Others read it (`state`, `groups`, `processes`), never change it.
-        config: The configuration as read last (what `avail` and `add` look at).
         settings: [supervisord] as in force since the start; a reread does not change it.
         log: The daemon's own log.
         server_url: What children get as SUPERVISOR_SERVER_URL, None without a server.
     """
 
-    manager: Manager
-    config: Config
-    settings: DaemonConfig
-    log: OwnLog
-    server_url: str | None
+    def __init__(
+        self,
+        source: Source,
+        log: OwnLog,
+        notifier: notify.Notifier,
+        limits: DescriptorLimit,
+        server_url: str | None,
+        *,
+        use_pidfds: bool = True,
+    ) -> None:
+        self.manager = Manager()
+        self.settings: DaemonConfig = source.config.daemon
+        self.log = log
+        self.server_url = server_url
+        self.on_reopen: list[Callable[[], None]] = []
+        self._source = source
+        self._notifier = notifier
+        self._facts: deque[Fact] = deque()
+        self._handling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_for: float | None = None
+        self._waiters: dict[Namespec, list[_Waiter]] = {}
+        self._changed: set[Namespec] = set()
+        self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
+        self._status_timer: asyncio.TimerHandle | None = None
+        self._finished: asyncio.Future[bool] | None = None
+        self._executor = Executor(
+            self.settings,
+            limits,
+            self.submit,
+            self.report,
+            self.publish,
+            self._finish,
+            server_url,
+            use_pidfds=use_pidfds,
+        )
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the configured groups active and start what starts by itself.
+
+        Raises:
+            OSError: A log file that the daemon itself makes could not be made.
+        """
+        self._finished = asyncio.get_running_loop().create_future()
+        for group in self.config.groups:
+            self.add_group(group)
+        self.submit(DaemonStarted())
+        period = notify.watchdog_period(os.environ, os.getpid())
+        if period is not None and self._notifier.enabled:
+            self._ping(period / 2)
+        self._notifier.send(notify.READY, self._status())
+
+    async def finished(self) -> bool:
+        """Wait for the end; return whether to start anew."""
+        if self._finished is None:
+            raise RuntimeError("the daemon was not started")
+        return await self._finished
+
+    def close(self) -> None:
+        """Let go of everything that the loop holds."""
+        for timer in (self._timer, self._status_timer):
+            if timer is not None:
+                timer.cancel()
+        self._executor.close()
+
+    def _finish(self, restart: bool) -> None:
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(restart)
+
+    # --- facts --------------------------------------------------------------------------------
 
     def now(self) -> Instant:
         """Return the present moment on both clocks."""
-        raise NotImplementedError
+        return Instant(time.monotonic(), time.time())
 
     def submit(self, fact: Fact) -> None:
-        """Handle a fact and all that follows from it at once (a spawn has happened on return)."""
-        raise NotImplementedError
+        """Handle a fact and all that follows from it (a spawn has happened on return).
+
+        From within the handling of another fact it is queued, and handled after that one.
+        """
+        self._facts.append(fact)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._facts:
+                for action in self.manager.handle(self._facts.popleft(), self.now()):
+                    self._execute(action)
+        finally:
+            self._handling = False
+        self._arm()
+        self._wake()
+
+    def _execute(self, action: Action) -> None:
+        try:
+            self._executor.execute(action)
+        except Exception:  # noqa: BLE001  one program's trouble must not end the supervision of all
+            self.report(
+                Level.CRITICAL,
+                f"unexpected error while carrying out {action!r}:\n{traceback.format_exc()}",
+            )
+        if isinstance(action, Publish) and isinstance(action.event, ProcessStateChange):
+            self._changed.add(action.event.process)
+
+    def _arm(self) -> None:
+        deadline = self.manager.deadline()
+        if deadline == self._timer_for:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_for = deadline
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._deadline_passed)
+
+    def _deadline_passed(self) -> None:
+        self._timer = self._timer_for = None
+        self.submit(DeadlinePassed())
+
+    # --- waiting ------------------------------------------------------------------------------
 
     async def until(self, done: Callable[[], bool], watch: Collection[Namespec]) -> None:
         """Return when `done()`; it is asked after each change of a process in `watch`."""
-        raise NotImplementedError
+        if done():
+            return
+        waiter = _Waiter(done, asyncio.get_running_loop().create_future())
+        for name in watch:
+            self._waiters.setdefault(name, []).append(waiter)
+        try:
+            await waiter.future
+        finally:
+            for name in watch:
+                waiting = self._waiters[name]
+                waiting.remove(waiter)
+                if not waiting:
+                    del self._waiters[name]
+
+    def _wake(self) -> None:
+        if not self._changed:
+            return
+        changed, self._changed = self._changed, set()
+        for name in changed:
+            for waiter in self._waiters.get(name, ()):
+                if not waiter.future.done() and waiter.done():
+                    waiter.future.set_result(None)
+        if self._notifier.enabled and self._status_timer is None:
+            loop = asyncio.get_running_loop()
+            self._status_timer = loop.call_later(_STATUS_INTERVAL, self._tell_status)
+
+    # --- events -------------------------------------------------------------------------------
+
+    def publish(self, event: Event) -> None:
+        """Tell an event to whoever subscribed to its type or to one above it."""
+        for kind, callback in self._subscribers:
+            if isinstance(event, kind):
+                callback(event)
+
+    def subscribe(self, kind: type[Event], callback: Callable[[Event], None]) -> None:
+        """Call `callback` with every event of a type, at once and in order of subscription."""
+        self._subscribers.append((kind, callback))
+
+    def report(self, level: Level, message: str) -> None:
+        """Write one message to the daemon's log."""
+        self.log.log(level, message)
+
+    # --- systemd ------------------------------------------------------------------------------
+
+    def _status(self) -> str:
+        return notify.status(
+            notify.summary((name, each.state) for name, each in self.manager.processes.items())
+        )
+
+    def _tell_status(self) -> None:
+        self._status_timer = None
+        self._notifier.send(self._status())
+
+    def _ping(self, interval: float) -> None:
+        self._notifier.send(notify.WATCHDOG)
+        asyncio.get_running_loop().call_later(interval, self._ping, interval)
+
+    # --- configuration ------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """The configuration as read last (what `avail` and `add` look at)."""
+        return self._source.config
 
     def reread(self) -> Changes:
         """Read the configuration again and compare it with the active groups.
@@ -47,19 +257,35 @@ class Daemon:
         Raises:
             ConfigError: It does not load; nothing has changed.
         """
-        raise NotImplementedError
+        active = [group.config for group in self.manager.groups.values()]
+        return self._source.reread(active, self.report)
 
     def add_group(self, config: GroupConfig) -> None:
-        """Make a group active; its autostart programs start at once."""
-        raise NotImplementedError
+        """Make a group active; its autostart programs start at once.
+
+        Raises:
+            OSError: A log file that the daemon itself makes could not be made.
+        """
+        for process in config.processes:
+            self._executor.prepare(Namespec(config.name, process.name), process)
+        self.submit(GroupAdded(config))
 
     def remove_group(self, name: str) -> None:
         """Forget a group, all of whose processes must be in STOPPED_STATES."""
-        raise NotImplementedError
+        self.submit(GroupRemoved(name))
+
+    # --- stopping -----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ManagerState:
+        """The state of the daemon."""
+        return self.manager.state
 
     def request_shutdown(self) -> None:
         """Begin the ordered shutdown."""
-        raise NotImplementedError
+        if self.state is not ManagerState.SHUTDOWN:
+            self._notifier.send(notify.STOPPING)
+        self.submit(ShutdownRequested())
 
     def request_restart(self) -> None:
         """Validate the configuration, then stop everything and start anew.
@@ -67,23 +293,54 @@ class Daemon:
         Raises:
             ConfigError: It does not load; nothing has changed.
         """
-        raise NotImplementedError
+        self._source.validate()
+        self._notifier.send(notify.reloading(time.monotonic()))
+        self.submit(RestartRequested())
+
+    # --- what signals ask for -----------------------------------------------------------------
+
+    def restart_if_valid(self) -> None:
+        """Begin a restart unless the configuration does not load; tell the log if so."""
+        try:
+            self.request_restart()
+        except ConfigError as error:
+            self.report(Level.CRITICAL, f"restart refused, everything goes on as it was: {error}")
+
+    def reopen_logs(self) -> None:
+        """Open the daemon's log and the logs of all running processes anew."""
+        self.log.reopen()
+        self.report(Level.INFO, "supervisord logreopen")
+        self._executor.reopen_logs()
+        for callback in self.on_reopen:
+            callback()
+
+    def child_ended(self) -> None:
+        """Collect ended children."""
+        self._executor.reaper.child_ended()
+
+    # --- one process --------------------------------------------------------------------------
 
     def check_command(self, name: Namespec) -> None:
         """Look the command up as a start would.
 
         Raises:
-            CommandNotFound, CommandNotExecutable: with the text operators see.
+            CommandNotFoundError: With the text operators see.
+            CommandNotExecutableError: With the text operators see.
         """
-        raise NotImplementedError
+        resolve_command(self.manager.processes[name].config, os.environ)
 
     def log_path(self, name: Namespec, channel: str) -> str | None:
         """Return the path of a process's "stdout" or "stderr" log, None where it has none."""
-        raise NotImplementedError
+        outlets = self._executor.outlets(name)
+        return outlets.path("stderr" if channel == "stderr" else "stdout")
 
     def clear_logs(self, name: Namespec) -> None:
-        """Truncate both logs of a process, running or not. Raises OSError."""
-        raise NotImplementedError
+        """Truncate both logs of a process, running or not.
+
+        Raises:
+            OSError: One could not be truncated.
+        """
+        self._executor.outlets(name).clear()
 
     def write_stdin(self, name: Namespec, data: bytes) -> None:
         """Queue bytes for a child's stdin.
@@ -92,4 +349,4 @@ class Daemon:
             BrokenPipeError: It has no stdin, or closed it.
             BufferError: More than 1 MiB is waiting already.
         """
-        raise NotImplementedError
+        self._executor.write_stdin(name, data)

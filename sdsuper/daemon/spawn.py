@@ -99,9 +99,9 @@ class _Pipes:
         if not redirect_stderr:
             err_read = made[4]
             err_write = made[5]
-        for fd in (in_write, out_read, err_read):
-            if fd is not None:
-                os.set_blocking(fd, False)
+        for own in (in_write, out_read, err_read):
+            if own is not None:
+                os.set_blocking(own, False)
         return cls((in_read, out_write, err_write), in_write, out_read, err_read)
 
     def close_child_ends(self) -> None:

@@ -1,0 +1,292 @@
+"""One function per action; what comes of it goes back as facts, never as an exception."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sdsuper.config.model import Containment, DaemonConfig, ProcessConfig
+from sdsuper.core.actions import (
+    Action,
+    EndStrays,
+    Finish,
+    Forget,
+    Log,
+    Publish,
+    Purpose,
+    SendSignal,
+    Spawn,
+)
+from sdsuper.core.events import Event
+from sdsuper.core.facts import Cleared, Exited, Fact, SignalFailed, Spawned, SpawnFailed
+from sdsuper.daemon import environment
+from sdsuper.daemon.command import CommandError, resolve_command
+from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.outlets import Outlets, Pipe
+from sdsuper.daemon.reap import Reaper
+from sdsuper.daemon.spawn import (
+    EXIT_NOT_SPAWNED,
+    Child,
+    Failure,
+    SpawnError,
+    dispatcher_error,
+    read_failure,
+    spawn,
+)
+from sdsuper.daemon.stdin import StdinWriter
+from sdsuper.daemon.strays import Strays
+from sdsuper.values import ExitStatus, Level, Namespec, signal_name
+
+
+@dataclass(slots=True)
+class Invocation:
+    """The edge's side of one spawn: what has to be let go of when it is over.
+
+    Attributes:
+        mark: Its identity, which is in the environment of all that it starts.
+        seen: Its descendants when its stop began: pid -> start time.
+    """
+
+    name: Namespec
+    number: int
+    mark: str
+    pid: int
+    containment: Containment
+    outlets: Outlets
+    stdin: StdinWriter
+    pipes: list[Pipe]
+    failure_fd: int | None
+    seen: dict[int, int] = field(default_factory=dict)
+
+
+class Executor:
+    """Carries out actions.
+
+    Args:
+        settings: [supervisord] as in force.
+        limits: What children get as limit of descriptors.
+        submit: Takes facts.
+        report: Writes to the daemon's log.
+        publish: Tells an event to listeners.
+        finish: Called when everything is down; its argument says whether to start anew.
+        server_url: What children get as SUPERVISOR_SERVER_URL.
+    """
+
+    def __init__(
+        self,
+        settings: DaemonConfig,
+        limits: DescriptorLimit,
+        submit: Callable[[Fact], None],
+        report: Callable[[Level, str], None],
+        publish: Callable[[Event], None],
+        finish: Callable[[bool], None],
+        server_url: str | None,
+        *,
+        use_pidfds: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._submit = submit
+        self._report = report
+        self._publish = publish
+        self._finish = finish
+        self._server_url = server_url
+        self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
+        self._daemon_mark = secrets.token_hex(8)
+        self._outlets: dict[Namespec, Outlets] = {}
+        # Of forgotten processes whose pipes something still holds; they end with the pipes.
+        self._detached: list[Outlets] = []
+        self._by_pid: dict[int, Invocation] = {}
+        self._by_name: dict[Namespec, Invocation] = {}
+        self._leaving: dict[tuple[Namespec, int], Invocation] = {}
+        self.strays = Strays(self._is_main, report)
+        self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
+
+    def execute(self, action: Action) -> None:
+        """Carry out one action."""
+        match action:
+            case Spawn():
+                self._spawn(action)
+            case SendSignal():
+                self._send_signal(action)
+            case EndStrays():
+                self._end_strays(action)
+            case Publish():
+                self._publish(action.event)
+            case Log():
+                self._report(action.level, action.message)
+            case Forget():
+                self._forget(action.name)
+            case Finish():
+                self._finish(action.restart)
+
+    # --- outlets ------------------------------------------------------------------------------
+
+    def prepare(self, name: Namespec, config: ProcessConfig) -> None:
+        """Set up the channels of a process that becomes active.
+
+        Raises:
+            OSError: An AUTO log could not be made.
+        """
+        self._outlets[name] = Outlets(
+            name,
+            config,
+            self._settings,
+            self._report,
+            self._publish,
+            echo=self._settings.loglevel <= Level.DEBUG,
+        )
+
+    def outlets(self, name: Namespec) -> Outlets:
+        """Return the channels of an active process."""
+        return self._outlets[name]
+
+    def reopen_logs(self) -> None:
+        """Open all log files that are open anew."""
+        for outlets in self._outlets.values():
+            outlets.reopen()
+
+    def write_stdin(self, name: Namespec, data: bytes) -> None:
+        """Queue bytes for a child's stdin. Raises BrokenPipeError, BufferError."""
+        invocation = self._by_name.get(name)
+        if invocation is None:
+            raise BrokenPipeError
+        invocation.stdin.write(data)
+
+    def close(self) -> None:
+        """Let go of everything; every child is gone by then."""
+        self.reaper.close()
+        for outlets in (*self._outlets.values(), *self._detached):
+            outlets.close()
+
+    # --- spawn --------------------------------------------------------------------------------
+
+    def _spawn(self, action: Spawn) -> None:
+        mark = f"{self._daemon_mark}-{action.invocation}"
+        try:
+            child = self._make_child(action, mark)
+        except (CommandError, SpawnError) as error:
+            self._submit(SpawnFailed(action.name, action.invocation, str(error)))
+            return
+        outlets = self._outlets[action.name]
+        invocation = Invocation(
+            name=action.name,
+            number=action.invocation,
+            mark=mark,
+            pid=child.pid,
+            containment=action.config.containment,
+            outlets=outlets,
+            stdin=StdinWriter(child.stdin),
+            pipes=outlets.connect(child.stdout, child.stderr, child.pid),
+            failure_fd=child.failure_fd,
+        )
+        self._by_pid[child.pid] = invocation
+        self._by_name[action.name] = invocation
+        self._submit(Spawned(action.name, action.invocation, child.pid))
+        if child.failure is not None:
+            self._report_failure(invocation, child.failure)
+            self._ended(child.pid, ExitStatus(EXIT_NOT_SPAWNED))
+        else:
+            self.reaper.watch(child.pid)
+
+    def _make_child(self, action: Spawn, mark: str) -> Child:
+        config = action.config
+        if config.kind == "fcgi-program":
+            raise SpawnError("sockets of fcgi-programs are not supported yet")
+        command = resolve_command(config, os.environ)
+        outlets = self._outlets[action.name]
+        try:
+            outlets.open()
+        except OSError as error:
+            raise SpawnError(dispatcher_error(config.name, error)) from None
+        variables = environment.child_environment(
+            self._base_environment, config, self._server_url, mark
+        )
+        try:
+            return spawn(config, command, variables, self._limits)
+        except SpawnError:
+            if outlets.idle:
+                outlets.close()
+            raise
+
+    def _report_failure(self, invocation: Invocation, failure: Failure) -> None:
+        self._report(Level.WARN, f"cannot run '{invocation.name.process}': {failure}")
+
+    # --- exits --------------------------------------------------------------------------------
+
+    def _is_main(self, pid: int) -> bool:
+        return pid in self._by_pid
+
+    def _ended(self, pid: int, status: ExitStatus) -> None:
+        invocation = self._by_pid.pop(pid)
+        if self._by_name.get(invocation.name) is invocation:
+            del self._by_name[invocation.name]
+        invocation.stdin.close()
+        for pipe in invocation.pipes:
+            invocation.outlets.drain(pipe)
+        if invocation.failure_fd is not None:
+            failure = read_failure(invocation.failure_fd)
+            os.close(invocation.failure_fd)
+            if failure is not None:
+                self._report_failure(invocation, failure)
+        if invocation.containment is Containment.TREE:
+            self._leaving[invocation.name, invocation.number] = invocation
+        self._submit(Exited(invocation.name, invocation.number, status))
+
+    def _end_strays(self, action: EndStrays) -> None:
+        invocation = self._leaving[action.name, action.invocation]
+        self.strays.end(
+            action.name.process,
+            invocation.mark,
+            invocation.pid,
+            invocation.seen,
+            action.grace,
+            lambda: self._cleared(invocation),
+        )
+
+    def _cleared(self, invocation: Invocation) -> None:
+        del self._leaving[invocation.name, invocation.number]
+        for pipe in list(invocation.pipes):
+            invocation.outlets.disconnect(pipe)
+        self._submit(Cleared(invocation.name, invocation.number))
+
+    def _forget(self, name: Namespec) -> None:
+        outlets = self._outlets.pop(name)
+        self._detached = [each for each in (*self._detached, outlets) if not each.idle]
+
+    # --- signals ------------------------------------------------------------------------------
+
+    def _send_signal(self, action: SendSignal) -> None:
+        invocation = self._by_pid.get(action.pid)
+        if invocation is None:
+            self._report_gone(action, "No such process")
+            return
+        if action.purpose is not Purpose.SIGNAL and invocation.containment is Containment.TREE:
+            invocation.seen |= self.strays.snapshot(action.pid)
+        try:
+            if action.to_group:
+                os.killpg(action.pid, action.signal)
+            else:
+                os.kill(action.pid, action.signal)
+        except ProcessLookupError as error:
+            self._report_gone(action, str(error))
+        except OSError as error:
+            self._submit(SignalFailed(action.name, action.invocation, _failed(action, error)))
+
+    def _report_gone(self, action: SendSignal, error: str) -> None:
+        just = "just now" if action.purpose is Purpose.SIGNAL else "just"
+        self._report(
+            Level.DEBUG,
+            f"unable to signal {action.name.process} (pid {action.pid}), "
+            f"it probably {just} exited on its own: {error}",
+        )
+
+
+def _failed(action: SendSignal, error: OSError) -> str:
+    doing = "sending sig" if action.purpose is Purpose.SIGNAL else "killing"
+    return (
+        f"unknown problem {doing} {action.name.process} ({action.pid}):"
+        f"{signal_name(action.signal)}: {error}"
+    )

@@ -1,0 +1,200 @@
+"""Where the output of a process goes: its two channels, and the pipes that feed them.
+
+Channels live as long as the process is configured; their files are open only while some pipe
+feeds them, so that every start opens the path anew, as Supervisor does. A pipe is read until
+its end even after the main process is gone: strays may have last words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sdsuper.config.model import ChannelConfig, DaemonConfig, ProcessConfig
+from sdsuper.core.events import (
+    Event,
+    ProcessCommunicationStderr,
+    ProcessCommunicationStdout,
+    ProcessLogStderr,
+    ProcessLogStdout,
+)
+from sdsuper.logs.auto import create_auto_log
+from sdsuper.logs.channel import Channel, ChannelName
+from sdsuper.logs.reader import Reader
+from sdsuper.values import Level, Namespec
+
+_EVENTS = {
+    "stdout": (ProcessLogStdout, ProcessCommunicationStdout),
+    "stderr": (ProcessLogStderr, ProcessCommunicationStderr),
+}
+
+
+@dataclass(slots=True)
+class Pipe:
+    """One pipe of one invocation on its way to a channel."""
+
+    fd: int
+    reader: Reader
+    closed: bool = False
+
+
+class Outlets:
+    """Both channels of one process.
+
+    Args:
+        name: The process.
+        config: Its configuration.
+        settings: [supervisord]: where AUTO logs go, whether ANSI sequences are stripped.
+        report: Writes to the daemon's log.
+        publish: Tells an event to listeners.
+        echo: Whether output is copied to the daemon's log (loglevel debug or lower).
+
+    Raises:
+        OSError: An AUTO log could not be made.
+    """
+
+    def __init__(
+        self,
+        name: Namespec,
+        config: ProcessConfig,
+        settings: DaemonConfig,
+        report: Callable[[Level, str], None],
+        publish: Callable[[Event], None],
+        *,
+        echo: bool,
+    ) -> None:
+        self._name = name
+        self._report = report
+        self._publish = publish
+        self._echo = echo
+        self._pipes: list[Pipe] = []
+        self._configs: dict[ChannelName, ChannelConfig] = {"stdout": config.stdout}
+        if not config.redirect_stderr:
+            self._configs["stderr"] = config.stderr
+        self._channels = {
+            channel: Channel(
+                process=name.process,
+                channel=channel,
+                config=each,
+                path=self._path(channel, each, settings),
+                strip_ansi=settings.strip_ansi,
+                report=report,
+            )
+            for channel, each in self._configs.items()
+        }
+
+    def _path(self, channel: ChannelName, config: ChannelConfig, into: DaemonConfig) -> str | None:
+        if config.auto:
+            return create_auto_log(self._name.process, channel, into.identifier, into.childlogdir)
+        return config.logfile
+
+    def path(self, channel: ChannelName) -> str | None:
+        """Return the file of a channel, None where it has none."""
+        found = self._channels.get(channel)
+        return None if found is None else found.path
+
+    def open(self) -> None:
+        """Open the files for a new invocation.
+
+        Raises:
+            OSError: One cannot be opened; none stays open on its account.
+        """
+        try:
+            for channel in self._channels.values():
+                channel.open()
+        except OSError:
+            self._close_idle()
+            raise
+
+    def connect(self, stdout: int, stderr: int | None, pid: int) -> list[Pipe]:
+        """Read the pipes of a new child into the channels."""
+        pipes = [self._connect(stdout, "stdout", pid)]
+        if stderr is not None:
+            pipes.append(self._connect(stderr, "stderr", pid))
+        return pipes
+
+    def _connect(self, fd: int, channel: ChannelName, pid: int) -> Pipe:
+        config = self._configs[channel]
+        log_event, capture_event = _EVENTS[channel]
+
+        def on_log(data: bytes) -> None:
+            if config.events_enabled:
+                self._publish(log_event(self._name, pid, data))
+            if self._echo:
+                self._report(Level.DEBUG, _echoed(self._name.process, channel, data))
+
+        def on_capture(data: bytes) -> None:
+            self._publish(capture_event(self._name, pid, data))
+            self._report(Level.DEBUG, f"'{self._name.process}' {channel} emitted a comm event")
+
+        reader = Reader(
+            fd,
+            self._channels[channel],
+            on_log=on_log if config.events_enabled or self._echo else None,
+            on_capture=on_capture if config.capture_maxbytes else None,
+        )
+        pipe = Pipe(fd, reader)
+        self._pipes.append(pipe)
+        asyncio.get_running_loop().add_reader(fd, self._readable, pipe)
+        return pipe
+
+    def _readable(self, pipe: Pipe) -> None:
+        if not pipe.closed and not pipe.reader.read_ready():
+            self.disconnect(pipe)
+
+    def drain(self, pipe: Pipe) -> None:
+        """Take what is in the pipe now; at its end, disconnect it."""
+        if not pipe.closed and not pipe.reader.drain():
+            self.disconnect(pipe)
+
+    def disconnect(self, pipe: Pipe) -> None:
+        """Take what is in the pipe and close it; the last one closes the files too."""
+        if pipe.closed:
+            return
+        pipe.closed = True
+        asyncio.get_running_loop().remove_reader(pipe.fd)
+        pipe.reader.drain()
+        pipe.reader.close()
+        self._pipes.remove(pipe)
+        self._report(Level.DEBUG, f"fd {pipe.fd} closed, stopped monitoring {self._name}")
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        if not self._pipes:
+            for channel in self._channels.values():
+                channel.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no pipe feeds the channels."""
+        return not self._pipes
+
+    def reopen(self) -> None:
+        """Open the files anew where they are open (after outside rotation)."""
+        if self._pipes:
+            for channel in self._channels.values():
+                channel.reopen()
+
+    def clear(self) -> None:
+        """Truncate both files.
+
+        Raises:
+            OSError: One could not be truncated.
+        """
+        for channel in self._channels.values():
+            channel.clear()
+
+    def close(self) -> None:
+        """Disconnect every pipe."""
+        for pipe in list(self._pipes):
+            self.disconnect(pipe)
+        self._close_idle()
+
+
+def _echoed(process: str, channel: ChannelName, data: bytes) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = f"Undecodable: {data!r}"
+    return f"'{process}' {channel} output:\n{text}"

@@ -1,0 +1,44 @@
+"""Read the configuration again and say what it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sdsuper.config.diff import Changes, diff
+from sdsuper.config.model import Config, GroupConfig
+from sdsuper.values import Level
+
+
+class Source:
+    """Where the configuration comes from; the same file and command line each time.
+
+    Args:
+        read: Reads it anew; raises ConfigError.
+        first: What was read at the start.
+    """
+
+    def __init__(self, read: Callable[[], Config], first: Config) -> None:
+        self._read = read
+        self.config = first
+
+    def validate(self) -> None:
+        """Read it without keeping it.
+
+        Raises:
+            ConfigError: It does not load.
+        """
+        self._read()
+
+    def reread(
+        self, active: Iterable[GroupConfig], report: Callable[[Level, str], None]
+    ) -> Changes:
+        """Read it, keep it, and compare it with the active groups.
+
+        Raises:
+            ConfigError: It does not load; what was read last is kept.
+        """
+        self.config = self._read()
+        for note in self.config.notes:
+            if note.level >= Level.WARN:
+                report(note.level, note.message)
+        return diff(active, self.config.groups)

@@ -1,0 +1,213 @@
+"""What happens once, before the loop: user, limits, lock, daemonizing, pid file.
+
+The order matters: whatever can refuse the start comes before the first file is touched, so that
+a second daemon started by accident leaves the running one's logs and sockets alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import pwd
+import resource
+from collections.abc import Callable, Iterable
+
+from sdsuper.config.model import Account, DaemonConfig, ServerConfig
+from sdsuper.daemon import limits
+from sdsuper.errors import UsageError
+from sdsuper.values import Level
+
+Report = Callable[[Level, str], None]
+
+ALREADY_RUNNING = (
+    "Another program is already listening on a port that one of our HTTP servers is configured "
+    "to use.  Shut this program down first before starting supervisord."
+)
+
+_RUNS_AS_ROOT = (
+    "Supervisor is running as root.  Privileges were not dropped because no user is specified in "
+    "the config file.  If you intend to run as root, you can set user=root in the config file to "
+    "avoid this message."
+)
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_STANDARD_FDS = 3
+
+
+def take_user(user: Account | None, report: Report) -> None:
+    """Become the user that `[supervisord] user` names.
+
+    Raises:
+        UsageError: It cannot be done; the text is Supervisor's.
+    """
+    if user is None:
+        if os.getuid() == 0:
+            report(Level.CRITICAL, _RUNS_AS_ROOT)
+        return
+    if os.getuid() != user.uid:
+        _become(user)
+    report(Level.INFO, f"Set uid to user {user.uid} succeeded")
+
+
+def _become(user: Account) -> None:
+    if os.getuid() != 0:
+        raise UsageError("Can't drop privilege as nonroot user")
+    try:
+        entry = pwd.getpwuid(user.uid)
+    except KeyError:
+        raise UsageError(f"Can't find uid {user.uid!r}") from None
+    try:
+        os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    except OSError:
+        raise UsageError("Could not set groups of effective user") from None
+    try:
+        os.setgid(entry.pw_gid)
+    except OSError:
+        raise UsageError("Could not set group id of effective user") from None
+    os.setuid(user.uid)
+
+
+def demand_limits(settings: DaemonConfig, report: Report) -> None:
+    """See to it that `minfds` and `minprocs` are available.
+
+    Raises:
+        UsageError: They are not.
+    """
+    for limit, wanted, name in (
+        (resource.RLIMIT_NOFILE, settings.minfds, "RLIMIT_NOFILE"),
+        (resource.RLIMIT_NPROC, settings.minprocs, "RLIMIT_NPROC"),
+    ):
+        if limits.demand(limit, wanted):
+            report(Level.INFO, f"Increased {name} limit to {wanted}")
+
+
+def become_subreaper() -> None:
+    """Become the parent of every descendant whose own parent ends (prctl(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def keep_descriptors_to_ourselves() -> None:
+    """Mark every descriptor that we inherited close-on-exec, so that no child gets it."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) >= _STANDARD_FDS:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(int(name), False)
+
+
+class Locks:
+    """Advisory locks beside the control sockets: one daemon for each socket path.
+
+    A socket alone cannot tell a dead daemon from one that is just starting or is being stopped,
+    and a pid file can name a pid that is another's by now; a lock ends with its holder.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[tuple[int, str]] = []
+
+    def take(self, servers: Iterable[ServerConfig]) -> None:
+        """Take the lock of every unix server.
+
+        Raises:
+            UsageError: Another daemon holds one.
+        """
+        for server in servers:
+            if server.file is not None:
+                self._take(f"{server.file}.lock")
+
+    def _take(self, path: str) -> None:
+        while True:
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except OSError:
+                return  # the socket itself cannot be made there either, which says it better
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                raise UsageError(ALREADY_RUNNING) from None
+            if _is_at(fd, path):
+                self._held.append((fd, path))
+                return
+            os.close(fd)  # its last holder removed it between our two calls
+
+    def release(self) -> None:
+        """Remove and release all locks."""
+        while self._held:
+            fd, path = self._held.pop()
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            os.close(fd)
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(fd), found)
+
+
+def daemonize(settings: DaemonConfig, report: Report) -> Callable[[], None]:
+    """Go on in a child in a session of its own; the parent waits until the child is set up.
+
+    Returns:
+        What the child must call when its pid file is there: it lets the parent end with
+        status 0. A child that ends before ends the parent with status 1.
+    """
+    report(Level.INFO, "daemonizing the supervisord process")
+    ready, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        os._exit(0 if os.read(ready, 1) else 1)
+    os.close(ready)
+    if settings.directory is not None:
+        try:
+            os.chdir(settings.directory)
+        except OSError as error:
+            report(Level.CRITICAL, f"can't chdir into {settings.directory!r}: {error}")
+        else:
+            report(Level.INFO, f"set current directory: {settings.directory!r}")
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(_STANDARD_FDS):
+        os.dup2(null, standard)
+    if null >= _STANDARD_FDS:  # else it took a standard place itself
+        os.close(null)
+    os.setsid()
+    os.umask(settings.umask)
+
+    def release_parent() -> None:
+        os.write(tell, b"\n")
+        os.close(tell)
+
+    return release_parent
+
+
+class PidFile:
+    """The pid file; it is overwritten without a look, and removed only by its writer."""
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.abspath(path)
+        self._written = False
+
+    def write(self, report: Report) -> None:
+        """Write our pid."""
+        try:
+            with open(self._path, "w", encoding="ascii") as file:
+                file.write(f"{os.getpid()}\n")
+        except OSError:
+            report(Level.CRITICAL, f"could not write pidfile {self._path}")
+            return
+        self._written = True
+        report(Level.INFO, f"supervisord started with pid {os.getpid()}")
+
+    def remove(self) -> None:
+        """Remove the file if it is ours."""
+        if self._written:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._written = False

@@ -1,0 +1,56 @@
+"""What clients send to a child's stdin, queued while its pipe is full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+QUEUE_BYTES = 1024 * 1024
+"""The most that waits for a child that does not read; a client that sends more is refused."""
+
+
+class StdinWriter:
+    """Our end of a child's stdin."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._queue = bytearray()
+        self._open = True
+
+    def write(self, data: bytes) -> None:
+        """Write at once what the pipe takes, and queue the rest.
+
+        Raises:
+            BrokenPipeError: The child closed its stdin.
+            BufferError: More than QUEUE_BYTES would wait; nothing was queued.
+        """
+        if not self._open:
+            raise BrokenPipeError
+        if len(self._queue) + len(data) > QUEUE_BYTES:
+            raise BufferError(f"more than {QUEUE_BYTES} bytes wait for the process to read them")
+        was_empty = not self._queue
+        self._queue += data
+        if was_empty:
+            self._flush()
+            if not self._open:
+                raise BrokenPipeError
+            if self._queue:
+                asyncio.get_running_loop().add_writer(self._fd, self._flush)
+
+    def close(self) -> None:
+        """Close the pipe; what still waits is dropped."""
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_writer(self._fd)
+            os.close(self._fd)
+
+    def _flush(self) -> None:
+        try:
+            with contextlib.suppress(BlockingIOError):
+                del self._queue[: os.write(self._fd, self._queue)]
+        except OSError:
+            self.close()
+            return
+        if not self._queue:
+            asyncio.get_running_loop().remove_writer(self._fd)

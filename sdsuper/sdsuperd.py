@@ -1,0 +1,160 @@
+"""The daemon's command: wiring and exit codes only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from sdsuper import SUPERVISOR_VERSION
+from sdsuper.config.commandline import CommandLine, parse_command_line
+from sdsuper.config.load import find_config, load
+from sdsuper.config.model import DaemonConfig, Note
+from sdsuper.daemon import setup, signals
+from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.ownlog import OwnLog
+from sdsuper.daemon.reload import Source
+from sdsuper.errors import SdsuperError, UsageError
+from sdsuper.logs.auto import clean_auto_logs
+from sdsuper.server.registry import build_registry
+from sdsuper.server.sockets import Listener, open_listeners, server_url
+from sdsuper.server.web import WebServer
+from sdsuper.systemd.notify import Notifier
+from sdsuper.values import Level
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon, or one of its `config` commands; return the exit status."""
+    arguments = list(sys.argv if argv is None else argv)
+    try:
+        return _run(arguments)
+    except SdsuperError as error:
+        sys.stderr.write(f"Error: {error}\nFor help, use {arguments[0]} -h\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
+    command_line = parse_command_line(arguments)
+    if command_line.help_text is not None:
+        sys.stdout.write(command_line.help_text)
+        return 0
+    if command_line.version:
+        sys.stdout.write(f"{SUPERVISOR_VERSION}\n")
+        return 0
+    if command_line.words:
+        from sdsuper.config.commands import config_group
+
+        return config_group(command_line)
+    return _supervise(command_line)
+
+
+def _supervise(command_line: CommandLine) -> int:
+    """Run one daemon after another in this process, until one ends for good."""
+    given = command_line.configuration or find_config(command_line.program)
+    read = functools.partial(
+        load,
+        given,
+        # A working directory that is entered later must not change which file is meant.
+        absolute=os.path.abspath(given),
+        overrides=command_line.overrides,
+    )
+    config = read()
+    setup.keep_descriptors_to_ourselves()
+    setup.become_subreaper()
+    notifier = Notifier(os.environ)
+    first = True
+    while _run_once(Source(read, config), notifier, first=first):
+        config = read()
+        first = False
+    return 0
+
+
+def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
+    """Run one daemon from its setup to its end; return whether to start anew.
+
+    Whatever can refuse the start comes before the first file is touched.
+    """
+    config, settings = source.config, source.config.daemon
+    early: list[Note] = []
+
+    def note(level: Level, message: str) -> None:
+        early.append(Note(level, message))
+
+    with contextlib.ExitStack() as stack:
+        setup.take_user(settings.user, note)
+        if first:
+            setup.demand_limits(settings, note)
+        limits = DescriptorLimit()
+        stack.callback(limits.close)
+        limits.raise_own()
+        locks = setup.Locks()
+        stack.callback(locks.release)
+        locks.take(config.servers)
+        listeners = open_listeners(config.servers)
+        for listener in listeners:
+            stack.callback(listener.close)
+        log = _open_log(settings)
+        stack.callback(log.close)
+        _write_notes(log, [*early, *config.notes])
+        if not settings.nocleanup:
+            clean_auto_logs(settings.identifier, settings.childlogdir, log.log)
+        release_parent = None
+        if first and not settings.nodaemon:
+            release_parent = setup.daemonize(settings, log.log)
+        pidfile = setup.PidFile(settings.pidfile)
+        stack.callback(pidfile.remove)
+        daemon = Daemon(source, log, notifier, limits, server_url(config.servers))
+        return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
+
+
+def _open_log(settings: DaemonConfig) -> OwnLog:
+    log = OwnLog(
+        level=settings.loglevel,
+        path=settings.logfile,
+        maxbytes=settings.logfile_maxbytes,
+        backups=settings.logfile_backups,
+        echo=settings.nodaemon and not settings.silent,
+        syslog=settings.logfile_syslog,
+    )
+    try:
+        log.open()
+    except OSError as error:
+        raise UsageError(f"could not open logfile {settings.logfile}: {error.strerror}") from None
+    return log
+
+
+def _write_notes(log: OwnLog, notes: Iterable[Note]) -> None:
+    """Write what was collected before the log was open: the gravest first."""
+    for level in (Level.CRITICAL, Level.WARN, Level.INFO):
+        for each in notes:
+            if each.level is level:
+                log.log(each.level, each.message)
+
+
+async def _serve(
+    daemon: Daemon,
+    listeners: Sequence[Listener],
+    pidfile: setup.PidFile,
+    release_parent: Callable[[], None] | None,
+) -> bool:
+    signals.install(daemon)
+    registry = build_registry(daemon)
+    web = WebServer(daemon, listeners, registry)
+    await web.start()
+    daemon.on_reopen.append(web.check_sockets)
+    pidfile.write(daemon.report)
+    if release_parent is not None:
+        release_parent()
+    daemon.start()
+    try:
+        return await daemon.finished()
+    finally:
+        await web.close()
+        signals.uninstall()
+        daemon.close()
