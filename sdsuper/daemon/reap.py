@@ -69,7 +69,9 @@ class Reaper:
             else:
                 _, status = os.waitpid(result.si_pid, 0)
                 strays = True
-                self._report(Level.INFO, f"reaped unknown pid {result.si_pid} ({decode(status)})")
+                self._report(
+                    Level.INFO, f"reaped unknown pid {result.si_pid} ({decode(status).describe()})"
+                )
         if strays:
             self._stray_ended()
 
