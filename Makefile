@@ -1,0 +1,57 @@
+# Everything a developer needs; `make help` lists it. Each target sets up what it uses.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CHECKED := sdsuper tests examples $(wildcard benchmarks docs/*.py)
+QUICKSTART := examples/quickstart/sdsuper.conf
+
+.PHONY: help run test test-unit test-integration test-system check format demo-etcd clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
+
+$(READY): pyproject.toml scripts/prepare
+	scripts/prepare venv
+	touch $@
+
+run: $(READY) ## Run sdsuperd in the foreground on examples/quickstart
+	@sed 's|CTL|$(BIN)/sdsuperctl -c $(QUICKSTART)|' examples/quickstart/hello.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/sdsuperd -n -c $(QUICKSTART)
+
+test: $(READY) etcd ## Run all tests: unit, integration, system (ARGS="-k stop" to choose)
+	$(BIN)/pytest $(ARGS)
+
+test-unit: $(READY) ## Run the unit tests: seconds
+	$(BIN)/pytest tests/unit $(ARGS)
+
+test-integration: $(READY) etcd ## Run real daemons, real processes, real clients
+	$(BIN)/pytest tests/integration $(ARGS)
+
+test-system: $(READY) ## Run what needs namespaces of its own
+	$(BIN)/pytest tests/system $(ARGS)
+
+check: $(READY) ## Lint, check the format and the types
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy --strict
+
+format: $(READY) ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/ruff check --fix $(CHECKED)
+
+demo-etcd: $(READY) ## Run a three-member etcd cluster, kill parts of it, watch it heal
+	scripts/prepare etcd
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/kubernetes/demo.sh
+
+.PHONY: etcd
+etcd:
+	@scripts/prepare etcd || echo "WITHOUT ETCD: the tests that need it are skipped" >&2
+
+clean: ## Remove the virtual environment and all that was generated
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
