@@ -1,0 +1,182 @@
+"""The daemon itself: pid file, lock, daemonizing, signals, restart, shutdown, idleness."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.integration.conftest import StartDaemon
+from tests.integration.harness import BIN, Daemon, clean_environment, wait_until
+
+CAT = "[program:cat]\ncommand=cat\nstdout_logfile=%(here)s/out\n"
+
+
+def daemon_command(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "sdsuperd"), "-c", str(daemon.ini), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(),
+    )
+
+
+def test_pid_file_and_socket_are_there_and_go_with_the_daemon(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT)
+    assert (daemon.dir / "d.pid").read_text() == f"{daemon.pid}\n"
+    assert daemon.terminate() == 0
+    left = sorted(path.name for path in daemon.dir.iterdir())
+    assert [name for name in left if not name.startswith("cat-stderr---")] == [
+        "console",
+        "d.conf",
+        "d.log",
+        "out",
+    ]
+
+
+def test_a_second_daemon_is_refused_before_it_touches_anything(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon("[program:cat]\ncommand=cat\n")
+    daemon.wait_state("cat", "RUNNING")
+    before = {path: path.stat().st_mtime_ns for path in daemon.dir.iterdir() if path.is_file()}
+    second = daemon_command(daemon, "-n")
+    assert second.returncode == 2
+    assert second.stderr.startswith(
+        "Error: Another program is already listening on a port that one of our HTTP servers is "
+        "configured to use.  Shut this program down first before starting supervisord.\n"
+    )
+    after = {path: path.stat().st_mtime_ns for path in daemon.dir.iterdir() if path.is_file()}
+    assert {path.name: before[path] for path in before} == {
+        path.name: after[path] for path in after
+    }
+    assert daemon.state("cat") == "RUNNING"
+
+
+def test_after_a_kill_the_socket_and_the_lock_are_taken_over(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon("")
+    daemon.signal(signal.SIGKILL)
+    daemon.wait_end()
+    daemon.rpc("close")()
+    assert daemon.socket.exists()
+    daemon.start()
+    assert daemon.rpc.supervisor.getState()["statename"] == "RUNNING"
+
+
+def test_daemonizing_returns_when_the_pid_file_is_there() -> None:
+    daemon = Daemon(CAT)
+    try:
+        started = daemon_command(daemon)
+        assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+        pid = int((daemon.dir / "d.pid").read_text())
+        assert os.getsid(pid) == pid
+        assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
+        wait_until(lambda: daemon.state("cat") == "RUNNING", what="cat runs")
+        assert "INFO daemonizing the supervisord process" in daemon.messages()
+        daemon.rpc.supervisor.shutdown()
+        wait_until(lambda: not (daemon.dir / "d.pid").exists(), what="the daemon has ended")
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what="it is gone")
+    finally:
+        daemon._end(show=False)
+
+
+def test_reopening_the_logs(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT)
+    daemon.wait_state("cat", "RUNNING")
+    for name in ("d.log", "out"):
+        (daemon.dir / name).rename(daemon.dir / f"{name}.old")
+    daemon.signal(signal.SIGUSR2)
+    daemon.wait_log("supervisord logreopen")
+    daemon.rpc.supervisor.sendProcessStdin("cat", "after\n")
+    daemon.wait(lambda: (daemon.dir / "out").read_text() == "after\n")
+    assert "received SIGUSR2" in (daemon.dir / "d.log.old").read_text()
+
+
+def test_a_signal_without_meaning_is_ignored(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT)
+    daemon.signal(signal.SIGUSR1)
+    daemon.wait_log("received SIGUSR1")
+    assert daemon.state("cat") in ("STARTING", "RUNNING")
+
+
+def test_hangup_starts_everything_anew_in_the_same_process(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT)
+    daemon.wait_state("cat", "RUNNING")
+    first = daemon.pid_of("cat")
+    daemon.write(CAT + "[program:more]\ncommand=cat\n")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("received SIGHUP indicating restart request")
+
+    def restarted() -> bool:
+        try:
+            return daemon.state("more") == "RUNNING"
+        except OSError:
+            return False
+        except Exception as error:
+            daemon.rpc("close")()
+            if "BAD_NAME" in str(error) or "SHUTDOWN_STATE" in str(error):
+                return False
+            raise
+
+    daemon.wait(restarted)
+    assert daemon.pid_of("cat") != first
+    assert daemon.rpc.supervisor.getPID() == daemon.pid
+    assert (daemon.dir / "d.pid").read_text() == f"{daemon.pid}\n"
+
+
+def test_hangup_with_a_broken_file_changes_nothing(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT)
+    daemon.wait_state("cat", "RUNNING")
+    first = daemon.pid_of("cat")
+    daemon.write("[program:cat]\ncommand=cat\nstartsecs=soon\n")
+    daemon.signal(signal.SIGHUP)
+    line = daemon.wait_log("restart refused")
+    assert "CRIT" in line
+    assert "startsecs" in daemon.log()
+    assert daemon.pid_of("cat") == first
+    daemon.write(CAT)
+
+
+def test_shutdown_goes_by_priority_and_equals_go_together(start_daemon: StartDaemon) -> None:
+    slow = "command=sh -c 'trap \"sleep 0.3; exit 0\" TERM; while :; do sleep 0.02; done'\n"
+    daemon = start_daemon(
+        f"[program:first]\n{slow}priority=1\n"
+        f"[program:last-a]\n{slow}priority=9\n[program:last-b]\n{slow}priority=9\n"
+        f"[program:idle]\ncommand=cat\nautostart=false\npriority=5\n"
+    )
+    for name in ("first", "last-a", "last-b"):
+        daemon.wait_state(name, "RUNNING")
+    assert daemon.terminate() == 0
+    stopped = re.findall(r"stopped: (\S+) \(exit status 0\)", daemon.log())
+    assert sorted(stopped[:2]) == ["last-a", "last-b"]
+    assert stopped[2:] == ["first"]
+    assert "WARN received SIGTERM indicating exit request" in daemon.messages()
+    assert any(
+        line.startswith("INFO waiting for ") and line.endswith(" to die")
+        for line in daemon.messages()
+    )
+
+
+def switches(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^voluntary_ctxt_switches:\t(\d+)", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def test_with_nothing_to_do_the_daemon_sleeps(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT + "[program:sleep]\ncommand=sleep 600\n")
+    daemon.wait_state("cat", "RUNNING")
+    daemon.wait_state("sleep", "RUNNING")
+    daemon.rpc("close")()
+    quiet = 0
+    for _ in range(20):  # the state of the connection just closed may cost a wake-up or two
+        before = switches(daemon.pid)
+        time.sleep(1.1)  # longer than the period of any one-second tick
+        quiet = quiet + 1 if switches(daemon.pid) == before else 0
+        if quiet == 3:
+            return
+    raise AssertionError("the daemon keeps waking up with nothing to do")
