@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import assert_never
 
@@ -80,14 +80,16 @@ class _Shutdown:
 
     Attributes:
         levels: The levels to come, the next one last; each in the order of its stop signals.
-        pending: Processes of the present level that are not down yet.
+        reached: Processes of the levels that came already, the present one included.
+        pending: Those of them that are not down.
         report_at: Monotonic second at which to say again who is waited for.
         finished: Whether `Finish` was given out.
     """
 
     levels: list[tuple[Namespec, ...]]
-    pending: set[Namespec]
     report_at: float
+    reached: set[Namespec] = field(default_factory=set)
+    pending: set[Namespec] = field(default_factory=set)
     finished: bool = False
 
 
@@ -310,7 +312,7 @@ class Manager:
             self._step(name, ShutdownBegan(name), now, actions)
         for name in tuple(self._ghosts):
             self._step_ghost(name, ShutdownReached(name), now, actions)
-        self._shutdown = _Shutdown(levels=self._levels(), pending=set(), report_at=now.mono)
+        self._shutdown = _Shutdown(levels=self._levels(), report_at=now.mono)
 
     def _levels(self) -> list[tuple[Namespec, ...]]:
         levels = []
@@ -330,19 +332,21 @@ class Manager:
         actions: list[Action],
     ) -> None:
         """Keep count of who is waited for, after one of them changed."""
-        if after.name not in shutdown.pending:
+        if after.name not in shutdown.reached:
             return
         became_unknown = after.state is ProcessState.UNKNOWN and before.state is not after.state
         if became_unknown:
             self._step(after.name, ShutdownReached(after.name), now, actions)
         elif _is_down(after):
             shutdown.pending.discard(after.name)
+        else:
+            shutdown.pending.add(after.name)
 
     def _advance(self, shutdown: _Shutdown, now: Instant, actions: list[Action]) -> None:
         """Go on to the next level when the present one is down, to the end, or report."""
         while not shutdown.pending and shutdown.levels:
             level = [name for name in shutdown.levels.pop() if name in self.processes]
-            shutdown.pending.update(level)
+            shutdown.reached.update(level)
             for name in level:
                 self._step(name, ShutdownReached(name), now, actions)
         if shutdown.finished:
