@@ -1,0 +1,64 @@
+"""Where output goes: the protocol of a sink, and one row per sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.sinks.file import FileSink
+from sdsuper.logs.sinks.syslog import SyslogSink
+from sdsuper.logs.trouble import Data, Trouble
+
+
+class Sink(Protocol):
+    """One place that records go to. It never blocks, and its failure costs only its own records.
+
+    Attributes:
+        target: What to call it in messages.
+    """
+
+    target: str
+
+    @property
+    def stalled(self) -> bool:
+        """Whether so much waits to be taken that no more should be read for now."""
+
+    def open(self) -> None:
+        """Make ready for writing; when it is, check that it still is. Raises OSError."""
+
+    def write(self, data: Data) -> Trouble | None:
+        """Take one record, which is only lent; return what went wrong, None when nothing did."""
+
+    def flush(self) -> bool:
+        """Send on what is held; return whether nothing waits any longer."""
+
+    def reopen(self) -> None:
+        """Follow an outside rotation; nothing happens while closed. Raises OSError."""
+
+    def clear(self) -> None:
+        """Forget what was recorded, open or not, as far as that is possible. Raises OSError."""
+
+    def close(self) -> Trouble | None:
+        """Let go; return what that lost."""
+
+
+def _file(process: str, config: ChannelConfig, path: str | None) -> Sink | None:
+    if path is None:
+        return None
+    return FileSink(
+        path,
+        maxbytes=config.logfile_maxbytes,
+        backups=config.logfile_backups,
+        private=config.auto,
+    )
+
+
+def _syslog(process: str, config: ChannelConfig, path: str | None) -> Sink | None:
+    return SyslogSink(process=process) if config.syslog else None
+
+
+SinkFactory = Callable[[str, ChannelConfig, str | None], Sink | None]
+"""Makes a sink of (process name, settings, path), or None where the settings want none."""
+
+SINKS: Mapping[str, SinkFactory] = {"file": _file, "syslog": _syslog}

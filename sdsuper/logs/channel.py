@@ -1,0 +1,130 @@
+"""Where one output channel of a process goes, for as long as the process is configured."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.sinks import SINKS, Sink, SinkFactory
+from sdsuper.logs.trouble import Data, Trouble
+from sdsuper.values import Level
+
+
+class Channel:
+    """The sinks of one channel; the readers of one invocation after another feed it.
+
+    A sink that fails is reported once, and once more when it works again; what it could not take
+    is dropped and counted, the other sinks get everything, and the child is read on.
+
+    Args:
+        process: The process's name.
+        channel: "stdout" or "stderr".
+        config: What is configured for it.
+        path: The log file, the generated one of AUTO included; None for none.
+        strip_ansi: Whether readers remove ANSI sequences.
+        report: Takes a line for the daemon's own log.
+        sinks: What to make sinks with.
+
+    Attributes:
+        dropped: Bytes that a sink could not take, since the process was configured.
+    """
+
+    def __init__(
+        self,
+        *,
+        process: str,
+        channel: Literal["stdout", "stderr"],
+        config: ChannelConfig,
+        path: str | None,
+        strip_ansi: bool,
+        report: Callable[[Level, str], None],
+        sinks: Mapping[str, SinkFactory] = SINKS,
+    ) -> None:
+        self.process = process
+        self.channel = channel
+        self.config = config
+        self.path = path
+        self.strip_ansi = strip_ansi
+        self.dropped = 0
+        self._report = report
+        made = (make(process, config, path) for make in sinks.values())
+        self._sinks: tuple[Sink, ...] = tuple(sink for sink in made if sink is not None)
+        self._failing: dict[str, int] = {}  # target -> bytes lost since it fails
+        if config.auto:
+            # Held from the start: that tells other daemons that the file is in use.
+            with contextlib.suppress(OSError):
+                self.open()
+
+    def open(self) -> None:
+        """Open all sinks for the next invocation; files that were moved away are made anew.
+
+        Raises:
+            OSError: A log file cannot be opened for writing.
+        """
+        for sink in self._sinks:
+            sink.open()
+
+    def write(self, data: Data) -> None:
+        """Give one record to all sinks. Never raises."""
+        for sink in self._sinks:
+            trouble = sink.write(data)
+            if trouble is not None:
+                self._failed(sink, trouble)
+            elif self._failing and sink.target in self._failing:
+                self._works_again(sink)
+
+    def _failed(self, sink: Sink, trouble: Trouble) -> None:
+        self.dropped += trouble.lost
+        if sink.target not in self._failing:
+            self._tell(Level.CRITICAL, f"cannot {trouble.doing} {sink.target}: {trouble.error}")
+        self._failing[sink.target] = self._failing.get(sink.target, 0) + trouble.lost
+
+    def _works_again(self, sink: Sink) -> None:
+        lost = self._failing.pop(sink.target)
+        self._tell(Level.WARN, f"{sink.target} works again, {lost} bytes were dropped")
+
+    def _tell(self, level: Level, text: str) -> None:
+        self._report(level, f"'{self.process}' {self.channel}: {text}")
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a sink is behind: leave the child's pipe unread until `catch_up` helps."""
+        return any(sink.stalled for sink in self._sinks)
+
+    def catch_up(self) -> bool:
+        """Send on what keeps readers waiting; return whether they may read again."""
+        for sink in self._sinks:
+            if sink.stalled:
+                sink.flush()
+        return not self.stalled
+
+    def flush(self) -> None:
+        """Send on all that sinks hold, an unfinished line too: a stream has ended."""
+        for sink in self._sinks:
+            sink.flush()
+
+    def reopen(self) -> None:
+        """Open the files again, after outside rotation; a failure is reported. Never raises."""
+        for sink in self._sinks:
+            try:
+                sink.reopen()
+            except OSError as error:
+                self._tell(Level.CRITICAL, f"cannot reopen {sink.target}: {error}")
+
+    def clear(self) -> None:
+        """Truncate the log file, open or not; its backups stay.
+
+        Raises:
+            OSError: It cannot be truncated.
+        """
+        for sink in self._sinks:
+            sink.clear()
+
+    def close(self) -> None:
+        """Close all sinks. Never raises."""
+        for sink in self._sinks:
+            trouble = sink.close()
+            if trouble is not None:
+                self._failed(sink, trouble)

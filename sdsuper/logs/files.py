@@ -1,0 +1,277 @@
+"""Log files as the daemon holds them: one descriptor per path, however many channels name it.
+
+Two programs may share one log file. Were it open twice, a rotation through one descriptor would
+leave the other writing to the renamed file; so a path is opened once and counted (`OpenFiles`).
+
+The position is counted, not asked for: `fstat` only when a file is opened and when it is due for
+rotation, which also notices that somebody else truncated or moved it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+
+from sdsuper.logs.outlet import Outlet, open_outlet
+from sdsuper.logs.trouble import Data, Trouble
+
+STALLED_BYTES = 256 * 1024
+"""With so much waiting for a full pipe, children's pipes are left unread: they slow down."""
+
+WAITING_MAX_BYTES = 1024 * 1024
+"""With so much waiting, a record that cannot wait any longer is dropped."""
+
+
+class LogFile:
+    """One open file, FIFO or terminal. Made by `OpenFiles`.
+
+    What a pipe has no room for waits in memory, up to a bound, and goes out with `flush` or with
+    the next write. Regular files never have anything waiting.
+
+    Attributes:
+        path: Absolute path.
+        position: Bytes in the file, as far as we know.
+        users: How many sinks hold it.
+    """
+
+    def __init__(self, path: str, *, private: bool) -> None:
+        self.path = path
+        self.users = 0
+        self._private = private
+        self._waiting = bytearray()
+        self._late: Trouble | None = None  # of a flush: told with the next write
+        self._use(open_outlet(path, mode=0o600 if private else 0o666))
+
+    def _use(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._send = outlet.send
+        self.position = outlet.size
+        if self._private and outlet.regular:
+            _mark_as_ours(outlet.fd)
+
+    @property
+    def rotatable(self) -> bool:
+        """Whether it is a regular file with a name of its own."""
+        return self._outlet.regular
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for room in a pipe."""
+        return len(self._waiting)
+
+    def write(self, data: Data) -> Trouble | None:
+        """Append one record; return what went wrong, None when nothing did."""
+        if self._waiting or self._late is not None:
+            return self._write_behind(data)
+        try:
+            written = self._send(data)
+        except BlockingIOError:
+            return self._wait(data)
+        except OSError as error:
+            return Trouble(error, len(data))
+        self.position += written
+        if written == len(data):
+            return None
+        return self._write_rest(memoryview(data)[written:])
+
+    def _write_rest(self, rest: memoryview) -> Trouble | None:
+        while rest:
+            try:
+                written = self._send(rest)
+            except BlockingIOError:
+                return self._wait(rest)
+            except OSError as error:
+                return Trouble(error, len(rest))
+            self.position += written
+            rest = rest[written:]
+        return None
+
+    def _write_behind(self, data: Data) -> Trouble | None:
+        if not self.flush():
+            return self._wait(data)
+        late, self._late = self._late, None
+        trouble = self.write(data)
+        if late is None or trouble is None:
+            return trouble or late
+        return Trouble(trouble.error, late.lost + trouble.lost)
+
+    def _wait(self, data: Data) -> Trouble | None:
+        if len(self._waiting) >= WAITING_MAX_BYTES:
+            return Trouble(OSError(errno.EAGAIN, "nobody reads the other end"), len(data))
+        self._waiting += data
+        return None
+
+    def flush(self) -> bool:
+        """Write what waits; return whether nothing waits any longer."""
+        while self._waiting:
+            try:
+                written = self._send(self._waiting)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self._late = Trouble(error, len(self._waiting))
+                self._waiting.clear()
+                break
+            del self._waiting[:written]
+        return True
+
+    def rotate(self, maxbytes: int, backups: int) -> Trouble | None:
+        """Make room: shift the numbered backups, or truncate where there are to be none.
+
+        Nothing is done where the file turns out to be short, because somebody truncated it. A file
+        that was moved or deleted is opened anew. Source: Supervisor's behaviour.
+
+        Args:
+            maxbytes: The size that makes it due.
+            backups: How many old files to keep.
+        """
+        if not self._outlet.regular:
+            return None
+        try:
+            self.position = os.fstat(self._outlet.fd).st_size
+            if not self._outlet.is_at(self.path):
+                self.reopen()
+            elif self.position < maxbytes:
+                return None
+            elif backups <= 0:
+                os.ftruncate(self._outlet.fd, 0)
+                self.position = 0
+            else:
+                self._shift(backups)
+        except OSError as error:
+            return Trouble(error, 0, "rotate")
+        return None
+
+    def _shift(self, backups: int) -> None:
+        names = [self.path, *(f"{self.path}.{number}" for number in range(1, backups + 1))]
+        # The first free number ends the shift: nothing beyond it has to move.
+        last = next((n for n in range(1, backups) if not os.path.lexists(names[n])), backups)
+        for number in range(last, 0, -1):
+            try:
+                os.rename(names[number - 1], names[number])
+            except FileNotFoundError:
+                continue  # somebody else was faster
+        # Its name has just become free: a link there now is a trap.
+        self._replace(open_outlet(self.path, mode=self._outlet.mode, follow=False))
+
+    def refresh(self) -> None:
+        """Open the file again if its path names another one by now, or none.
+
+        Raises:
+            OSError: It cannot be opened; the old file stays in use.
+        """
+        if self._outlet.regular and not self._outlet.is_at(self.path):
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open the path again.
+
+        Raises:
+            OSError: It cannot be opened; the old file stays in use.
+        """
+        self._replace(open_outlet(self.path, mode=0o600 if self._private else 0o666))
+
+    def _replace(self, outlet: Outlet) -> None:
+        old = self._outlet
+        self._use(outlet)
+        old.close()
+
+    def truncate(self) -> None:
+        """Empty the file that the path names now; what is not a regular file is left alone.
+
+        Raises:
+            OSError: It cannot be truncated.
+        """
+        if not self._outlet.regular:
+            return
+        truncate_at(self.path)
+        self.position = os.fstat(self._outlet.fd).st_size
+
+    def delete(self) -> None:
+        """Delete the file and open it anew; what is not a regular file is left alone.
+
+        Raises:
+            OSError: It cannot be deleted or opened.
+        """
+        if not self._outlet.regular:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.reopen()
+
+    def close(self) -> Trouble | None:
+        """Close it; return what is lost of what waited."""
+        trouble = self._late
+        if not self.flush():
+            trouble = Trouble(OSError(errno.EAGAIN, "nobody reads the other end"), self.waiting)
+            self._waiting.clear()
+        self._outlet.close()
+        return trouble or self._late
+
+
+class OpenFiles:
+    """All log files that are open, by path, with the number of their users."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, LogFile] = {}
+
+    def acquire(self, path: str, *, private: bool = False) -> LogFile:
+        """Return the open file at `path`; give it back with `release`.
+
+        Args:
+            path: What to open; relative names are relative to the working directory of now.
+            private: It is ours alone: mode 0600, and marked as in use (see `auto`).
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        path = os.path.abspath(path)
+        file = self._files.get(path)
+        if file is None:
+            file = self._files[path] = LogFile(path, private=private)
+        else:
+            file.refresh()
+        file.users += 1
+        return file
+
+    def release(self, file: LogFile) -> Trouble | None:
+        """Give a file back; the last user closes it. Returns what that lost."""
+        file.users -= 1
+        if file.users:
+            return None
+        del self._files[file.path]
+        return file.close()
+
+    def flush(self) -> bool:
+        """Write what waits for full pipes; return whether nothing waits any longer."""
+        waiting = [file for file in self._files.values() if not file.flush()]
+        return not waiting
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait, in all files."""
+        return sum(file.waiting for file in self._files.values())
+
+
+OPEN_FILES = OpenFiles()
+"""The open log files of this process: two channels that name one file must meet somewhere."""
+
+
+def truncate_at(path: str) -> None:
+    """Empty the regular file at `path`; a file that is missing or of another kind is left alone.
+
+    Raises:
+        OSError: It cannot be truncated.
+    """
+    if not os.path.isfile(path):
+        return
+    os.truncate(path, 0)
+
+
+def _mark_as_ours(fd: int) -> None:
+    # The kernel drops the lock with the process: a daemon that cleans up can tell whose owner died.
+    # On a file system without locks its logs look abandoned.
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

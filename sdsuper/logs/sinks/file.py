@@ -1,0 +1,103 @@
+"""A regular file with rotation by size; also FIFOs, terminals and /dev/stdout, without it."""
+
+from __future__ import annotations
+
+import errno
+
+from sdsuper.logs.files import OPEN_FILES, STALLED_BYTES, LogFile, OpenFiles, truncate_at
+from sdsuper.logs.outlet import names_descriptor
+from sdsuper.logs.trouble import Data, Trouble
+
+
+class FileSink:
+    """Appends records to a file, and rotates it after the record that made it too long.
+
+    A record is never split, so a file may exceed `maxbytes` by one record. Source: Supervisor.
+
+    Args:
+        path: The file.
+        maxbytes: Rotate when it is as long as this; 0 never.
+        backups: Old files to keep, as `path.1` (the newest) and on; 0 truncates instead.
+        private: Create it with mode 0600 and mark it as in use (a generated name).
+        files: Where open files are shared.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        maxbytes: int,
+        backups: int,
+        private: bool = False,
+        files: OpenFiles = OPEN_FILES,
+    ) -> None:
+        self.target = path
+        self._maxbytes = maxbytes
+        self._backups = backups
+        self._private = private
+        self._files = files
+        self._file: LogFile | None = None
+
+    def open(self) -> None:
+        """Open it; when it is open, make sure that it is still the file of that name.
+
+        Raises:
+            OSError: It cannot be opened for writing.
+        """
+        if self._file is None:
+            self._file = self._files.acquire(self.target, private=self._private)
+        else:
+            self._file.refresh()
+
+    def write(self, data: Data) -> Trouble | None:
+        """Append one record; return what went wrong, None when nothing did."""
+        file = self._file
+        if file is None:
+            return Trouble(OSError(errno.EBADF, "it is not open"), len(data))
+        trouble = file.write(data)
+        if self._maxbytes and file.position >= self._maxbytes and file.rotatable:
+            return trouble or file.rotate(self._maxbytes, self._backups)
+        return trouble
+
+    @property
+    def stalled(self) -> bool:
+        """Whether so much waits for a full pipe that no more should be read."""
+        return self._file is not None and self._file.waiting >= STALLED_BYTES
+
+    def flush(self) -> bool:
+        """Write what waits for a full pipe; return whether nothing waits any longer."""
+        return self._file is None or self._file.flush()
+
+    def reopen(self) -> None:
+        """Open the path again, after outside rotation. Nothing happens while it is closed.
+
+        Raises:
+            OSError: It cannot be opened; the old file stays in use.
+        """
+        if self._file is not None:
+            self._file.reopen()
+
+    def clear(self) -> None:
+        """Truncate the file, open or not; backups stay.
+
+        Raises:
+            OSError: It cannot be truncated.
+        """
+        if self._file is not None:
+            self._file.truncate()
+        elif not names_descriptor(self.target):
+            truncate_at(self.target)
+
+    def delete(self) -> None:
+        """Delete the file and open it anew. Nothing happens while it is closed.
+
+        Raises:
+            OSError: It cannot be deleted or opened.
+        """
+        if self._file is not None:
+            self._file.delete()
+
+    def close(self) -> Trouble | None:
+        """Close it; return what is lost of what waited."""
+        file, self._file = self._file, None
+        return None if file is None else self._files.release(file)
