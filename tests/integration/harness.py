@@ -199,7 +199,7 @@ class Daemon:
         self._credentials = credentials
         self._settings = settings
         self._arguments = arguments
-        self._environment = environment
+        self._environment = dict(environment or {})
         self._prefix = prefix
         self._start_timeout = start_timeout
         self._popen: subprocess.Popen[bytes] | None = None
@@ -231,6 +231,10 @@ class Daemon:
     def write(self, programs: str) -> None:
         """Write the configuration anew with other programs; nothing is told to the daemon."""
         self.ini.write_text(self._frame() + programs, encoding="utf-8")
+
+    def add_environment(self, variables: Mapping[str, str]) -> None:
+        """Give the daemon more variables, from its next start on."""
+        self._environment.update(variables)
 
     def _frame(self) -> str:
         """Return the sections that are the same for every test."""
@@ -279,7 +283,7 @@ class Daemon:
     def start(self) -> None:
         """Start the daemon (again) and wait until its socket answers."""
         command = [*self._prefix, str(BIN / PEERS[self.peer].daemon), "-n", "-c", str(self.ini)]
-        environment = clean_environment({MARK: self._mark, **(self._environment or {})})
+        environment = clean_environment({MARK: self._mark, **self._environment})
         with (self.dir / "console").open("ab") as console:
             self._popen = subprocess.Popen(
                 [*command, *self._arguments],
