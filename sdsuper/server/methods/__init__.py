@@ -1,0 +1,1 @@
+"""What clients may call: one function per method."""

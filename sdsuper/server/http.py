@@ -1,0 +1,533 @@
+"""One HTTP/1.1 connection: h11 for the protocol, asyncio for the bytes, limits for everything.
+
+A connection is in one phase at a time. It is FRESH before its first request, reads one (HEAD,
+BODY), works on it (BUSY, or STREAM for a reply without an end), is IDLE between two, or is on its
+way out (CLOSING; LINGERING where the client is still talking and would lose our last words to a
+reset). Each phase has its deadline or none; what a client may make us hold in memory is bounded in
+each of them.
+
+While a request is worked on, nothing is read: a client that pipelines waits in its own buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import unquote_to_bytes
+
+import h11
+
+HEAD_BYTES_MAX = 64 * 1024
+"""Request line and headers together; common servers allow 8 to 64 KiB."""
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""One call; the largest real ones are sendProcessStdin and multicall."""
+
+HEAD_SECONDS = 60.0
+"""From the connection, or the first byte of a further request, to the end of the headers."""
+
+BODY_SECONDS = 120.0
+"""For the whole body: 16 MiB at 1 Mbit/s."""
+
+IDLE_SECONDS = 2.5 * 3600
+"""Between two requests. Event listeners keep one connection and call at each TICK_3600, and the
+clients they are written with do not connect again by themselves: one tick may even be missed."""
+
+WRITE_SECONDS = 60.0
+"""How long a client may read nothing while we have much for it."""
+
+LINGER_SECONDS = 2.0
+"""How long we listen to a client that we refused while it was still sending."""
+
+SERVER = b"sdsuper"
+
+
+class Phase(enum.Enum):
+    """What a connection is doing."""
+
+    FRESH = "fresh"
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    BUSY = "busy"
+    STREAM = "stream"
+    CLOSING = "closing"
+    LINGERING = "lingering"
+
+
+SECONDS = {
+    Phase.FRESH: HEAD_SECONDS,
+    Phase.IDLE: IDLE_SECONDS,
+    Phase.HEAD: HEAD_SECONDS,
+    Phase.BODY: BODY_SECONDS,
+    Phase.CLOSING: WRITE_SECONDS,
+    Phase.LINGERING: LINGER_SECONDS,
+}
+"""How long a phase may last; those that are not here may take any time."""
+
+SILENT = frozenset({Phase.FRESH, Phase.IDLE})
+"""Phases in which nobody owes anybody anything."""
+
+TALKING = SILENT | {Phase.HEAD, Phase.BODY}
+"""Phases in which what the client sends is read as requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as received.
+
+    Attributes:
+        path: Percent-decoded, without the query.
+        query: As sent, after the `?`.
+        headers: By lower-case name; the last of a name counts.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    version: str
+    target: str
+
+    @property
+    def line(self) -> str:
+        """The request line, for the access log."""
+        return f"{self.method} {self.target} HTTP/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A reply with a known end.
+
+    Attributes:
+        close: Whether the connection ends with it.
+    """
+
+    status: int
+    content_type: bytes
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    close: bool = False
+
+
+class Stream:
+    """A reply without an end: it is started with the connection and writes to it."""
+
+    content_type = b"text/plain;charset=utf-8"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def start(self, connection: Connection) -> None:
+        """Begin to call `connection.send_part`."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """The connection is gone: call it no more."""
+        raise NotImplementedError
+
+
+Reply = Response | Stream
+
+
+def error_response(
+    status: int, headers: tuple[tuple[bytes, bytes], ...] = (), close: bool = False
+) -> Response:
+    """Return the page that goes with an error status."""
+    reason = HTTPStatus(status).phrase
+    lines = (
+        "<head>",
+        "<title>Error response</title>",
+        "</head>",
+        "<body>",
+        "<h1>Error response</h1>",
+        f"<p>Error code {status}.",
+        f"<p>Message: {reason}.",
+        "</body>",
+        "",
+    )
+    return Response(status, b"text/html", "\r\n".join(lines).encode(), headers, close)
+
+
+class Site:
+    """What a connection asks of the server it belongs to."""
+
+    def admit(self, headers: dict[bytes, bytes]) -> Response | None:
+        """Judge a request by its headers alone; return the refusal, None to go on."""
+        raise NotImplementedError
+
+    def answer(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Answer a request. Never raises."""
+        raise NotImplementedError
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was made."""
+        raise NotImplementedError
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone."""
+        raise NotImplementedError
+
+    def watch(self, deadline: float) -> None:
+        """See to it that `Connection.expire` is called at a moment of the loop's clock."""
+        raise NotImplementedError
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Let work go on by itself; it outlives the connection that asked for it."""
+        raise NotImplementedError
+
+    def logs_access(self) -> bool:
+        """Whether `log_access` does anything."""
+        raise NotImplementedError
+
+    def log_access(self, peer: str, line: str, status: int, size: int) -> None:
+        """Take note of a request that was answered with `size` bytes."""
+        raise NotImplementedError
+
+
+class Connection(asyncio.Protocol):
+    """One client.
+
+    Attributes:
+        since: When it entered its phase, seconds of the loop's clock.
+        deadline: When `expire` is due, None for never.
+        can_write: Whether the client takes what we write; a stream pauses while it does not.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.phase = Phase.FRESH
+        self.since = 0.0
+        self.deadline: float | None = None
+        self.can_write = True
+        self._site = site
+        self._loop = asyncio.get_running_loop()
+        self._h11 = _new_h11()
+        self._transport: asyncio.Transport
+        self._head: h11.Request | None = None
+        self._body = bytearray()
+        self._stream: Stream | None = None
+        self._keep_open = True
+
+    @property
+    def peer(self) -> str:
+        """`ADDRESS:PORT` of the client; `localhost:0` on a unix socket, as Supervisor logs it."""
+        name = self._transport.get_extra_info("peername")
+        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "localhost:0"
+
+    # -- asyncio's side ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._enter(Phase.FRESH)
+        self._site.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client; what it asked for goes on."""
+        self.phase, self.deadline = Phase.CLOSING, None
+        if self._stream is not None:
+            self._stream.stop()
+        self._site.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read requests; what comes in any other phase has no meaning and is dropped."""
+        if self.phase not in TALKING:
+            return
+        if self.phase in SILENT:
+            data = data.lstrip(b"\r\n")  # blank lines before a request mean nothing
+            if not data:
+                return
+            self._enter(Phase.HEAD)
+        self._h11.receive_data(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client will send no more; it may still be reading."""
+        if self.phase not in TALKING:
+            self.close()  # a watcher that is gone looks like one that only stopped sending
+            return False
+        self._h11.receive_data(b"")
+        self._advance()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client is slow: it has WRITE_SECONDS to take what waits."""
+        self.can_write = False
+        self._set_deadline()
+
+    def resume_writing(self) -> None:
+        """The client took what waited."""
+        self.can_write = True
+        self._set_deadline()
+        if self.phase is not Phase.BUSY:
+            self._transport.resume_reading()
+        self._advance()
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Take up what has arrived, until something is worked on or more must come."""
+        while self.phase in TALKING:
+            if not self.can_write:
+                self._transport.pause_reading()
+                return
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError as error:
+                self._refuse(error_response(error.error_status_hint, close=True))
+                return
+            if event is h11.NEED_DATA or event is h11.PAUSED:
+                return
+            self._take(event)
+
+    def _take(self, event: object) -> None:
+        if isinstance(event, h11.Request):
+            self._begin(event)
+        elif isinstance(event, h11.Data):
+            self._body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            self._dispatch()
+        else:  # ConnectionClosed
+            self.close()
+
+    def _begin(self, head: h11.Request) -> None:
+        self._head = head
+        self._body = bytearray()
+        headers = dict(head.headers)
+        refusal = self._site.admit(headers) or _judge_length(headers)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._enter(Phase.BODY)
+        if self._h11.they_are_waiting_for_100_continue:
+            self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))
+
+    def _dispatch(self) -> None:
+        assert self._head is not None
+        self._enter(Phase.BUSY)
+        reply = self._site.answer(_request(self._head, bytes(self._body)))
+        self._body = bytearray()
+        if inspect.isawaitable(reply):
+            self._transport.pause_reading()
+            self._site.spawn(self._answer_later(reply))
+        else:
+            self._reply(reply)
+
+    async def _answer_later(self, pending: Awaitable[Reply]) -> None:
+        reply = await pending
+        if self.phase is Phase.BUSY:
+            self._reply(reply)
+            self._transport.resume_reading()
+            self._advance()
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def _reply(self, reply: Reply) -> None:
+        if isinstance(reply, Stream):
+            self._begin_stream(reply)
+            return
+        self._send_whole(reply)
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._next_cycle()
+        else:
+            self.close()
+
+    def _send_whole(self, response: Response) -> None:
+        headers = [
+            *self._common_headers(response.content_type, response.headers),
+            (b"Content-Length", b"%d" % len(response.body)),
+        ]
+        if response.close or not self._keep_open:
+            headers.append((b"Connection", b"close"))
+        head = self._send_head(response.status, headers)
+        parts = [head]
+        if response.body and not self._is_head():
+            parts += self._h11.send_with_data_passthrough(h11.Data(data=response.body)) or ()
+        parts.append(self._h11.send(h11.EndOfMessage()) or b"")
+        data = b"".join(parts)
+        self._write(data)
+        self._log(response.status, len(data))
+
+    def _refuse(self, response: Response) -> None:
+        """Answer before the request is read to its end, or where it makes no sense."""
+        if self._h11.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.close()
+            return
+        self._send_whole(response)
+        self._enter(Phase.LINGERING)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _begin_stream(self, stream: Stream) -> None:
+        self._enter(Phase.STREAM)
+        headers = self._common_headers(stream.content_type, stream.headers)
+        if self._version() == b"1.1":
+            headers.append((b"Transfer-Encoding", b"chunked"))
+        head = self._send_head(HTTPStatus.OK, headers)
+        self._write(head)
+        self._log(HTTPStatus.OK, len(head))
+        self._stream = stream
+        stream.start(self)
+
+    def send_part(self, data: bytes) -> None:
+        """Write a part of a stream at once. Ask `can_write` before making one."""
+        if self.phase is Phase.STREAM:
+            self._write(self._h11.send(h11.Data(data=data)))
+
+    def end_stream(self) -> None:
+        """End a stream in order."""
+        if self.phase is Phase.STREAM:
+            self._write(self._h11.send(h11.EndOfMessage()))
+            self.close()
+
+    def _next_cycle(self) -> None:
+        self._h11.start_next_cycle()
+        self._head = None
+        waiting, ended = self._h11.trailing_data
+        if waiting[:1] in {b"\r", b"\n"}:  # blank lines between two requests
+            self._h11 = _new_h11()
+            waiting = waiting.lstrip(b"\r\n")
+            if waiting:
+                self._h11.receive_data(waiting)
+            if ended:
+                self._h11.receive_data(b"")
+        self._enter(Phase.HEAD if waiting else Phase.IDLE)
+
+    def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        reason = HTTPStatus(status).phrase.encode()
+        head = self._h11.send(h11.Response(status_code=status, headers=headers, reason=reason))
+        assert head is not None
+        # Old clients expect their own version back; h11 always names its own.
+        return b"HTTP/1.0" + head[8:] if self._version() == b"1.0" else head
+
+    def _common_headers(
+        self, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...]
+    ) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"Server", SERVER),
+            (b"Date", http_date(time.time()).encode()),
+            (b"Content-Type", content_type),
+            *headers,
+        ]
+
+    def _write(self, data: bytes | None) -> None:
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _version(self) -> bytes:
+        return self._head.http_version if self._head is not None else b"1.1"
+
+    def _is_head(self) -> bool:
+        return self._head is not None and self._head.method == b"HEAD"
+
+    def _log(self, status: int, size: int) -> None:
+        if self._site.logs_access():
+            line = _request(self._head, b"").line if self._head is not None else "-"
+            self._site.log_access(self.peer, line, status, size)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close as soon as everything is written."""
+        if self.phase is not Phase.CLOSING:
+            self._enter(Phase.CLOSING)
+            self._transport.close()
+
+    def close_when_done(self) -> None:
+        """Answer what is under way, then close."""
+        self._keep_open = False
+        if self.phase is Phase.STREAM:
+            self.end_stream()
+        elif self.phase is not Phase.BUSY:
+            self.close()
+
+    def abort(self) -> None:
+        """Close at once; what is not written is lost."""
+        self._enter(Phase.CLOSING)
+        self._transport.abort()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self.phase in SILENT and self.can_write:
+            self.close()
+        elif self.phase in TALKING and self.can_write:
+            self._refuse(error_response(HTTPStatus.REQUEST_TIMEOUT, close=True))
+        else:
+            self.abort()
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.since = self._loop.time()
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        seconds = SECONDS.get(self.phase)
+        if not self.can_write:
+            seconds = WRITE_SECONDS if seconds is None else min(seconds, WRITE_SECONDS)
+        if seconds is None:
+            self.deadline = None
+            return
+        self.deadline = self._loop.time() + seconds
+        self._site.watch(self.deadline)
+
+
+def _new_h11() -> h11.Connection:
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
+
+
+def _judge_length(headers: dict[bytes, bytes]) -> Response | None:
+    """Refuse a body whose length is not told beforehand, or that is too long."""
+    length = headers.get(b"content-length")
+    if b"transfer-encoding" in headers:
+        return error_response(HTTPStatus.LENGTH_REQUIRED, close=True)
+    # h11 has made sure that it is a number.
+    if length is not None and int(length) > BODY_BYTES_MAX:
+        return error_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, close=True)
+    return None
+
+
+def _request(head: h11.Request, body: bytes) -> Request:
+    target = head.target.decode("latin-1")
+    raw_path, _, query = target.partition("?")
+    return Request(
+        method=head.method.decode("latin-1"),
+        path=_decode_path(raw_path),
+        query=query,
+        headers=dict(head.headers),
+        body=body,
+        version=head.http_version.decode("latin-1"),
+        target=target,
+    )
+
+
+def _decode_path(path: str) -> str:
+    if "://" in path:  # absolute form, as sent to proxies
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return unquote_to_bytes(path).decode("utf-8", "replace") if "%" in path else path
+
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(moment: float) -> str:
+    """Return Unix time as HTTP writes it, in English whatever the locale."""
+    at = time.gmtime(moment)
+    return (
+        f"{DAYS[at.tm_wday]}, {at.tm_mday:02} {MONTHS[at.tm_mon - 1]} {at.tm_year} "
+        f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
+    )
+
+
+def access_date(moment: float) -> str:
+    """Return Unix time as access logs write it."""
+    at = time.gmtime(moment)
+    return (
+        f"{at.tm_mday:02}/{MONTHS[at.tm_mon - 1]}/{at.tm_year}:"
+        f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"
+    )

@@ -1,0 +1,180 @@
+"""(process, log paths, now) -> the struct that status shows; (config) -> what `avail` shows.
+
+A process is a frozen value, so the text of its struct changes only with the value itself, but for
+`now` and the uptime. `InfoCache` keeps the rest as it goes over the wire: a client that asks for
+hundreds of processes every second costs little.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sdsuper.config.model import Autorestart, ChannelConfig, GroupConfig, ProcessConfig
+from sdsuper.core.process import Process
+from sdsuper.core.states import ProcessState
+from sdsuper.daemon.loop import Daemon
+from sdsuper.rpc.codec import Raw, dumps_members, join_struct
+from sdsuper.values import Instant, Namespec
+
+AUTORESTART_VALUES: dict[Autorestart, bool | str] = {
+    Autorestart.NEVER: False,
+    Autorestart.ALWAYS: True,
+    Autorestart.UNEXPECTED: "unexpected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogPaths:
+    """Where the output of a process goes; empty for nowhere."""
+
+    stdout: str
+    stderr: str
+
+
+def process_info(process: Process, paths: LogPaths, now: Instant) -> dict[str, object]:
+    """Return the struct of getProcessInfo."""
+    return {**_lasting(process, paths), **_passing(process, now)}
+
+
+def _lasting(process: Process, paths: LogPaths) -> dict[str, object]:
+    """The members that change only with the process itself."""
+    return {
+        "name": process.name.process,
+        "group": process.name.group,
+        "start": _started(process),
+        "stop": _stopped(process),
+        "state": int(process.state),
+        "statename": process.state.name,
+        "spawnerr": process.spawnerr or "",
+        "exitstatus": process.exitstatus or 0,
+        "logfile": paths.stdout,
+        "stdout_logfile": paths.stdout,
+        "stderr_logfile": paths.stderr,
+        "pid": process.pid,
+    }
+
+
+def _passing(process: Process, now: Instant) -> dict[str, object]:
+    """The members that change with time."""
+    return {"now": int(now.wall), "description": describe(process, now)}
+
+
+def _started(process: Process) -> int:
+    return int(process.started.wall) if process.started is not None else 0
+
+
+def _stopped(process: Process) -> int:
+    return int(process.last_exit.at.wall) if process.last_exit is not None else 0
+
+
+def describe(process: Process, now: Instant) -> str:
+    """Return the last column of `status`, in Supervisor's words."""
+    match process.state:
+        case ProcessState.RUNNING:
+            return f"pid {process.pid}, uptime {_uptime(process, now)}"
+        case ProcessState.FATAL | ProcessState.BACKOFF:
+            return process.spawnerr or f'unknown error (try "tail {process.name.process}")'
+        case ProcessState.STOPPED | ProcessState.EXITED:
+            return _last_moment(process)
+        case _:
+            return ""
+
+
+def _uptime(process: Process, now: Instant) -> dt.timedelta:
+    started = process.started.mono if process.started is not None else now.mono
+    return dt.timedelta(seconds=max(0, int(now.mono - started)))
+
+
+def _last_moment(process: Process) -> str:
+    if process.started is None:
+        return "Not started"
+    # Stopped before it ever ran (from BACKOFF after a failed spawn): the attempt is all there is.
+    moment = _stopped(process) or _started(process)
+    return time.strftime("%b %d %I:%M %p", time.localtime(moment))
+
+
+class InfoCache:
+    """The structs of all processes, written for the wire and kept while they hold."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._lasting: dict[Namespec, tuple[Process, bytes]] = {}
+
+    def one(self, name: Namespec) -> Raw:
+        """Return the struct of a process that exists."""
+        return self._written(self._daemon.manager.processes[name], self._daemon.now())
+
+    def all(self) -> list[Raw]:
+        """Return the structs of all processes, by group and name."""
+        processes = self._daemon.manager.processes
+        now = self._daemon.now()
+        if len(self._lasting) > len(processes):
+            self._lasting = {
+                name: kept for name, kept in self._lasting.items() if name in processes
+            }
+        return [self._written(processes[name], now) for name in sorted(processes)]
+
+    def _written(self, process: Process, now: Instant) -> Raw:
+        kept = self._lasting.get(process.name)
+        if kept is None or kept[0] is not process:
+            members = dumps_members(_lasting(process, log_paths(self._daemon, process.name)))
+            kept = self._lasting[process.name] = process, members
+        return join_struct(kept[1], dumps_members(_passing(process, now)))
+
+
+def log_paths(daemon: Daemon, name: Namespec) -> LogPaths:
+    """Return where the output of a process goes."""
+    return LogPaths(daemon.log_path(name, "stdout") or "", daemon.log_path(name, "stderr") or "")
+
+
+def all_config_info(daemon: Daemon, groups: Iterable[GroupConfig]) -> list[dict[str, object]]:
+    """Return the structs of getAllConfigInfo: every configured process, by its own name."""
+    structs = [
+        config_info(daemon, group, process) for group in groups for process in group.processes
+    ]
+    return sorted(structs, key=lambda struct: str(struct["name"]))
+
+
+def config_info(daemon: Daemon, group: GroupConfig, process: ProcessConfig) -> dict[str, object]:
+    """Return the struct of one configured process. Its environment may hold secrets: left out."""
+    name = Namespec(group.name, process.name)
+    in_use = group.name in daemon.manager.groups
+    struct: dict[str, object] = {
+        "name": process.name,
+        "group": group.name,
+        "inuse": in_use,
+        "group_prio": group.priority,
+        "process_prio": process.priority,
+        "command": process.command,
+        "directory": process.directory or "none",
+        "uid": process.user.uid if process.user is not None else "none",
+        "serverurl": process.serverurl or "none",
+        "autostart": process.autostart,
+        "autorestart": AUTORESTART_VALUES[process.autorestart],
+        "startsecs": process.startsecs,
+        "startretries": process.startretries,
+        "exitcodes": list(process.exitcodes),
+        "stopsignal": process.stopsignal,
+        "stopwaitsecs": process.stopwaitsecs,
+        "killasgroup": process.killasgroup,
+        "redirect_stderr": process.redirect_stderr,
+    }
+    for channel, config in (("stdout", process.stdout), ("stderr", process.stderr)):
+        path = daemon.log_path(name, channel) if in_use and config.auto else None
+        struct |= _channel_info(channel, config, path)
+    return struct
+
+
+def _channel_info(channel: str, config: ChannelConfig, generated: str | None) -> dict[str, object]:
+    automatic = "auto" if config.auto else "none"
+    return {
+        f"{channel}_logfile": config.logfile or generated or automatic,
+        f"{channel}_logfile_maxbytes": config.logfile_maxbytes,
+        f"{channel}_logfile_backups": config.logfile_backups,
+        f"{channel}_capture_maxbytes": config.capture_maxbytes,
+        f"{channel}_events_enabled": config.events_enabled,
+        f"{channel}_syslog": config.syslog,
+    }

@@ -1,0 +1,282 @@
+"""The methods that clients may call: each declared once, by the function that does it.
+
+    @method("supervisor.getPID")
+    def get_pid(daemon: Daemon) -> int:
+        '''Return the daemon's pid.'''
+
+Names, number and types of arguments, help text, signature and faults all come from there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
+from sdsuper.core.states import ManagerState
+from sdsuper.daemon.loop import Daemon
+from sdsuper.rpc.faults import Fault, FaultCode, name_of
+from sdsuper.server.info import InfoCache
+from sdsuper.values import Level
+
+MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
+"""What every existing configuration names as the factory of the `supervisor` namespace."""
+
+MAIN_NAMESPACE = "supervisor"
+"""The namespace under which the methods of that factory are declared."""
+
+WIRE_TYPES: Mapping[object, str] = {
+    str: "string",
+    int: "int",
+    bool: "boolean",
+    float: "double",
+    list: "array",
+    dict: "struct",
+    object: "string",
+}
+"""An annotation's name in signatures. `object` is text that may arrive as a number."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a method.
+
+    Attributes:
+        kind: What it must be: str, int, bool, list, or object for anything.
+    """
+
+    name: str
+    kind: object
+    required: bool
+
+
+@dataclass(frozen=True)
+class Method:
+    """A function that clients may call, and all that is known of it.
+
+    Attributes:
+        names: `namespace.method`, aliases included; the first one is the proper one.
+        function: Takes the daemon and the arguments; may be asynchronous.
+        takes_registry: It takes the registry where others take the daemon.
+        faults: The codes it may answer, beside INCORRECT_PARAMETERS and SHUTDOWN_STATE.
+        while_stopping: Whether it may be called while the daemon shuts down or restarts.
+    """
+
+    names: tuple[str, ...]
+    function: Callable[..., Any]
+    takes_registry: bool
+    parameters: tuple[Parameter, ...]
+    returns: str
+    faults: tuple[int, ...]
+    while_stopping: bool
+
+    @property
+    def signature(self) -> list[str]:
+        """The return type, then the type of each argument."""
+        return [self.returns, *(_wire_type(item.kind) for item in self.parameters)]
+
+    @property
+    def help(self) -> str:
+        """The docstring, its arguments and its result as `@param` and `@return` lines."""
+        return _render_help(self)
+
+    def bind(self, params: Sequence[object]) -> list[object]:
+        """Return the arguments as the function takes them.
+
+        Raises:
+            Fault: INCORRECT_PARAMETERS, when their number or a type is wrong.
+        """
+        required = sum(item.required for item in self.parameters)
+        if not required <= len(params) <= len(self.parameters):
+            raise Fault(FaultCode.INCORRECT_PARAMETERS)
+        pairs = zip(self.parameters, params, strict=False)
+        return [_convert(item.kind, value) for item, value in pairs]
+
+
+def method(
+    *names: str, faults: Iterable[int] = (), while_stopping: bool = False
+) -> Callable[[Callable[..., Any]], Method]:
+    """Declare a function as a method that clients may call under these names."""
+
+    def declare(function: Callable[..., Any]) -> Method:
+        hints = typing.get_type_hints(function)
+        target, *arguments = inspect.signature(function).parameters.items()
+        return Method(
+            names=names,
+            function=function,
+            takes_registry=hints[target[0]] is Registry,
+            parameters=tuple(
+                Parameter(name, hints[name], item.default is inspect.Parameter.empty)
+                for name, item in arguments
+            ),
+            returns=_wire_type(hints["return"]),
+            faults=tuple(faults),
+            while_stopping=while_stopping,
+        )
+
+    return declare
+
+
+class Registry:
+    """Every method that is offered, by each of its names.
+
+    Args:
+        daemon: What the methods are called with.
+        methods: What is offered, by the name that clients send.
+
+    Attributes:
+        infos: What getProcessInfo and its kin show.
+    """
+
+    def __init__(self, daemon: Daemon, methods: Mapping[str, Method]) -> None:
+        self.daemon = daemon
+        self.infos = InfoCache(daemon)
+        self.methods = dict(sorted(methods.items()))
+
+    def find(self, name: str) -> Method:
+        """Return a method.
+
+        Raises:
+            Fault: UNKNOWN_METHOD. Only declared names are ever looked at, so a name cannot
+                reach an attribute, or through one object into another.
+        """
+        found = self.methods.get(name)
+        if found is None:
+            raise Fault(FaultCode.UNKNOWN_METHOD)
+        return found
+
+    def call(self, name: str, params: Sequence[object]) -> Any | Awaitable[Any]:
+        """Call a method; the result is a value, or an awaitable of one.
+
+        Raises:
+            Fault: It is not there, it was called wrongly, or it says so.
+        """
+        found = self.find(name)
+        stopping = self.daemon.manager.state is not ManagerState.RUNNING
+        if stopping and not found.while_stopping:
+            raise Fault(FaultCode.SHUTDOWN_STATE)
+        target = self if found.takes_registry else self.daemon
+        return found.function(target, *found.bind(params))
+
+
+def build_registry(daemon: Daemon) -> Registry:
+    """Collect the methods that the configuration in force asks for."""
+    from sdsuper.server.methods import config, logs, process, sdsuper, system
+    from sdsuper.server.methods import daemon as daemon_methods
+
+    offered: dict[str, Method] = {}
+    for module in (system, sdsuper):
+        offered.update(_by_name(module))
+    for interface in daemon.config.rpcinterfaces:
+        if interface.factory == MAIN_FACTORY:
+            for module in (daemon_methods, process, config, logs):
+                offered.update(_renamed(_by_name(module), interface.name))
+    return Registry(daemon, offered)
+
+
+def startup_notes(
+    servers: Iterable[ServerConfig], interfaces: Sequence[RpcInterfaceConfig]
+) -> list[Note]:
+    """Return what the daemon's log says when the servers are opened (Supervisor's lines)."""
+    notes: list[Note] = []
+    for server in servers:
+        notes += [
+            Note(Level.INFO, f"RPC interface {interface.name!r} initialized")
+            for interface in interfaces
+        ]
+        if not server.username:
+            message = f"Server {server.section!r} running without any HTTP authentication checking"
+            notes.append(Note(Level.CRITICAL, message))
+    return notes
+
+
+def _by_name(module: types.ModuleType) -> dict[str, Method]:
+    declared = [item for item in vars(module).values() if isinstance(item, Method)]
+    return {name: item for item in declared for name in item.names}
+
+
+def _renamed(methods: Mapping[str, Method], namespace: str) -> dict[str, Method]:
+    prefix = f"{MAIN_NAMESPACE}."
+    return {f"{namespace}.{name.removeprefix(prefix)}": item for name, item in methods.items()}
+
+
+# -- arguments -------------------------------------------------------------------------------------
+
+
+def _convert(kind: object, value: object) -> object:
+    """Return an argument as the type that the function declares.
+
+    Supervisor's behaviour: numbers may come as strings, and whatever comes for a boolean counts
+    by its truth value, so that `1` and `"1"` of simple clients work.
+    """
+    if kind is bool:
+        return bool(value)
+    if kind is int:
+        return _to_int(value)
+    if kind is object or (isinstance(kind, type) and isinstance(value, kind)):
+        return value
+    raise Fault(FaultCode.INCORRECT_PARAMETERS)
+
+
+def _to_int(value: object) -> int:
+    if not isinstance(value, int | float | str):
+        raise Fault(FaultCode.INCORRECT_PARAMETERS)
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        raise Fault(FaultCode.INCORRECT_PARAMETERS) from None
+
+
+# -- help ------------------------------------------------------------------------------------------
+
+
+def _wire_type(annotation: object) -> str:
+    if isinstance(annotation, types.UnionType):
+        annotation = typing.get_args(annotation)[0]  # what is returned for one process
+    origin = typing.get_origin(annotation) or annotation
+    return WIRE_TYPES[origin]
+
+
+def _render_help(item: Method) -> str:
+    text, sections = _split_docstring(inspect.getdoc(item.function) or "")
+    described = _entries(sections.get("Args", []))
+    result = " ".join(line.strip() for line in sections.get("Returns", []))
+    lines = [text, ""]
+    lines += [
+        f"@param {_wire_type(parameter.kind)} {parameter.name} {described[parameter.name]}"
+        for parameter in item.parameters
+    ]
+    lines.append(f"@return {item.returns} result {result}".rstrip())
+    if item.faults:
+        lines += ["", "Faults: " + ", ".join(name_of(code) for code in item.faults)]
+    return "\n".join(lines)
+
+
+def _split_docstring(text: str) -> tuple[str, dict[str, list[str]]]:
+    """Split a docstring into its free text and the lines of its sections."""
+    free: list[str] = []
+    sections: dict[str, list[str]] = {}
+    lines = free
+    for line in text.splitlines():
+        if line in {"Args:", "Returns:"}:
+            lines = sections.setdefault(line[:-1], [])
+        else:
+            lines.append(line)
+    return "\n".join(free).strip(), sections
+
+
+def _entries(lines: Iterable[str]) -> dict[str, str]:
+    """Return `name: text` entries; what is indented deeper continues the entry above."""
+    entries: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if line.startswith("     ") and name:
+            entries[name] += " " + line.strip()
+        elif ":" in line:
+            name, _, text = line.strip().partition(":")
+            entries[name] = text.strip()
+    return entries

@@ -1,0 +1,140 @@
+"""Which path means what, and the call of methods by XML-RPC."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from sdsuper.daemon.loop import Daemon
+from sdsuper.rpc.codec import MalformedXml, NoMethodName, dumps_fault, dumps_response, loads_call
+from sdsuper.rpc.faults import Fault
+from sdsuper.server.http import Reply, Request, Response, error_response
+from sdsuper.server.logtail import find_log, find_main_log
+from sdsuper.server.registry import Registry
+from sdsuper.values import Level
+
+SHOWN_BYTES_MAX = 400
+"""How much of what a client sent is repeated in the log."""
+
+Handler = Callable[[Request], Reply | Awaitable[Reply]]
+
+
+class Router:
+    """Answers requests, by the first route that matches.
+
+    Args:
+        daemon: What the requests are about.
+        registry: The methods of /RPC2.
+    """
+
+    def __init__(self, daemon: Daemon, registry: Registry) -> None:
+        self._daemon = daemon
+        self._registry = registry
+        # Prefixes as in Supervisor: clients that ask for /RPC2/ are served too.
+        self._routes: tuple[tuple[Callable[[str], bool], Handler], ...] = (
+            (lambda path: path.startswith("/RPC2"), self.rpc),
+            (lambda path: path.startswith("/logtail"), self.log_tail),
+            (lambda path: path.startswith("/mainlogtail"), self.main_log_tail),
+            (lambda path: path == "/ok.html", self.ok),
+        )
+
+    def _log(self, level: Level, message: str) -> None:
+        self._daemon.log.log(level, message)
+
+    def answer(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Answer a request by the first route that matches its path."""
+        try:
+            for matches, handler in self._routes:
+                if matches(request.path):
+                    return handler(request)
+        except Exception:  # noqa: BLE001 - one request must not cost us the loop
+            return self._failed(request)
+        return self.unknown(request)
+
+    def _failed(self, request: Request) -> Response:
+        self._log(Level.ERROR, f"Server Error: {request.line}\n{traceback.format_exc()}")
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def unknown(self, request: Request) -> Response:
+        """Refuse what no route knows."""
+        known = request.method in {"GET", "HEAD"}
+        return error_response(HTTPStatus.NOT_FOUND if known else HTTPStatus.BAD_REQUEST)
+
+    def ok(self, request: Request) -> Response:
+        """Answer a health check."""
+        if request.method in {"GET", "POST"}:
+            return Response(HTTPStatus.OK, b"text/plain", b"OK")
+        return self.unknown(request)
+
+    def main_log_tail(self, request: Request) -> Reply:
+        """Follow the daemon's own log."""
+        if request.method != "GET":
+            return error_response(HTTPStatus.BAD_REQUEST)
+        return find_main_log(self._daemon) or error_response(HTTPStatus.NOT_FOUND)
+
+    def log_tail(self, request: Request) -> Reply:
+        """Follow the log of a process."""
+        if request.method != "GET":
+            return error_response(HTTPStatus.BAD_REQUEST)
+        return find_log(self._daemon, request.path) or error_response(HTTPStatus.NOT_FOUND)
+
+    # -- XML-RPC -----------------------------------------------------------------------------------
+
+    def rpc(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Call a method."""
+        if request.method != "POST":
+            return error_response(HTTPStatus.BAD_REQUEST)
+        if b"content-length" not in request.headers:
+            return error_response(HTTPStatus.LENGTH_REQUIRED)
+        try:
+            name, params = loads_call(request.body)
+        except MalformedXml as error:
+            return self._invalid(request, error)
+        self._log(Level.TRACE, f"XML-RPC method called: {name}()")
+        try:
+            value = self._registry.call(name, params)
+            if inspect.isawaitable(value):
+                return self._rpc_later(request, name, value)
+            return self._returned(name, value)
+        except Fault as fault:
+            return self._faulted(name, fault)
+        except Exception:  # noqa: BLE001 - a defect in one method is told, not spread
+            return self._raised(request)
+
+    async def _rpc_later(self, request: Request, name: str, pending: Awaitable[object]) -> Reply:
+        try:
+            return self._returned(name, await pending)
+        except Fault as fault:
+            return self._faulted(name, fault)
+        except Exception:  # noqa: BLE001 - a defect in one method is told, not spread
+            return self._raised(request)
+
+    def _returned(self, name: str, value: object) -> Response:
+        body = dumps_response(value)
+        self._log(Level.TRACE, f"XML-RPC method {name}() returned successfully")
+        return Response(HTTPStatus.OK, b"text/xml", body)
+
+    def _faulted(self, name: str, fault: Fault) -> Response:
+        self._log(
+            Level.TRACE, f"XML-RPC method {name}() returned fault: [{fault.code}] {fault.text}"
+        )
+        return Response(HTTPStatus.OK, b"text/xml", dumps_fault(fault))
+
+    def _invalid(self, request: Request, error: MalformedXml) -> Response:
+        why = "no method name" if isinstance(error, NoMethodName) else "unmarshallable"
+        self._log(Level.ERROR, f"XML-RPC request data {_shown(request.body)} is invalid: {why}")
+        return error_response(HTTPStatus.BAD_REQUEST)
+
+    def _raised(self, request: Request) -> Response:
+        self._log(
+            Level.CRITICAL,
+            f"Handling XML-RPC request with data {_shown(request.body)} raised an unexpected "
+            f"exception: {traceback.format_exc()}",
+        )
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _shown(data: bytes) -> str:
+    return repr(data if len(data) <= SHOWN_BYTES_MAX else data[:SHOWN_BYTES_MAX] + b"...")

@@ -1,0 +1,263 @@
+"""The listening sockets of the HTTP servers: opened before the loop, checked while it runs.
+
+A unix socket gets its name only when it is complete: it is bound to `FILE.PID`, gets its mode and
+owner, listens, and is then linked to FILE. A client never meets one that refuses it, and of two
+daemons that start at once just one gets the name, because a link never replaces anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pwd
+import socket
+import stat
+import sys
+from collections.abc import Sequence
+
+from sdsuper.config.model import ServerConfig
+from sdsuper.errors import UsageError
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted (Supervisor's number)."""
+
+PROBE_SECONDS = 5.0
+"""How long an old socket may take to refuse or accept before it counts as in use."""
+
+IN_USE = (
+    "Another program is already listening on a port that one of our HTTP servers is configured to "
+    "use.  Shut this program down first before starting supervisord."
+)
+
+NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+"""What link() says on a file system that has none."""
+
+
+class Listener:
+    """A socket that listens for one server section.
+
+    Attributes:
+        config: The section.
+        socket: Non-blocking and close-on-exec.
+        identity: Device and inode of a unix socket's file as we made it, None for inet.
+    """
+
+    def __init__(self, config: ServerConfig, sock: socket.socket) -> None:
+        self.config = config
+        self.socket = sock
+        self.identity = None if config.file is None else _identity(config.file)
+
+    @property
+    def url(self) -> str:
+        """How a client writes this server: `unix://PATH` or `http://HOST:PORT`."""
+        return _url(self.config)
+
+    def is_missing(self) -> bool:
+        """Whether the file of a unix socket is gone (a cleaner of temporary files took it)."""
+        return self.config.file is not None and not os.path.lexists(self.config.file)
+
+    def reopened(self) -> Listener:
+        """Return a new socket for the same section; this one is to be closed without unlinking.
+
+        Raises:
+            OSError, UsageError: It cannot be made.
+        """
+        return Listener(self.config, _open(self.config))
+
+    def close(self, unlink: bool = True) -> None:
+        """Close the socket and remove its file, if that is still the one we made."""
+        self.socket.close()
+        path = self.config.file
+        if unlink and path is not None and _identity(path) == self.identity is not None:
+            try:
+                os.unlink(path)
+            except OSError:
+                return  # a directory that is gone or not ours any more: nothing left to clean
+
+
+def open_listeners(servers: Sequence[ServerConfig]) -> list[Listener]:
+    """Open all servers, or none.
+
+    Raises:
+        UsageError: One of them cannot be opened; the text is Supervisor's.
+    """
+    with contextlib.ExitStack() as opened:
+        listeners: list[Listener] = []
+        for config in servers:
+            listener = _open_listener(config)
+            opened.callback(listener.close)
+            listeners.append(listener)
+        opened.pop_all()
+    return listeners
+
+
+def server_url(servers: Sequence[ServerConfig]) -> str | None:
+    """Return what children get as SUPERVISOR_SERVER_URL: the first unix server, else inet."""
+    by_preference = sorted(servers, key=lambda config: config.family != "unix")
+    return _url(by_preference[0]) if by_preference else None
+
+
+def _url(config: ServerConfig) -> str:
+    if config.file is not None:
+        return f"unix://{config.file}"
+    host = config.host or "localhost"
+    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+
+
+def _open_listener(config: ServerConfig) -> Listener:
+    try:
+        return Listener(config, _open(config))
+    except OSError as error:
+        raise UsageError(_open_error(error)) from error
+
+
+def _open_error(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return IN_USE
+    # The socket module checks the length of a path by itself and gives no number.
+    number = errno.ENAMETOOLONG if error.errno is None else error.errno
+    name = errno.errorcode.get(number)
+    reported = str(number) if name is None else f"errno.{name} ({number})"
+    return f"Cannot open an HTTP server: socket.error reported {reported}"
+
+
+def _open(config: ServerConfig) -> socket.socket:
+    if config.file is not None:
+        return _open_unix(config, config.file)
+    return _open_inet(config.host or "", config.port or 0)
+
+
+def _open_inet(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `[::]:9001` beside `*:9001` must work, so v6 leaves v4 alone.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        _listen(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(config: ServerConfig, path: str) -> socket.socket:
+    _remove_stale(path)
+    temporary = f"{path}.{os.getpid()}"
+    if os.path.lexists(temporary) and stat.S_ISSOCK(os.lstat(temporary).st_mode):
+        os.unlink(temporary)  # of a dead process that had our pid
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _bind_with_mode(sock, temporary, config.chmod)
+        try:
+            _change_owner(temporary, config)
+            _listen(sock)
+            _give_name(temporary, path)
+        finally:
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    sock.listen(BACKLOG)
+
+
+def _bind_with_mode(sock: socket.socket, path: str, mode: int) -> None:
+    # The umask makes the mode true from the first moment; chmod adds the bits it cannot.
+    before = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    os.chmod(path, mode)
+
+
+def _change_owner(path: str, config: ServerConfig) -> None:
+    if config.chown is None:
+        return
+    try:
+        os.chown(path, *config.chown)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EINVAL}:
+            raise
+        raise UsageError(
+            f"Not permitted to chown {config.file} to uid/gid {config.chown!r}; adjust "
+            f'"sockchown" value in config file or on command line to values that the '
+            f"current user ({_login()}) can successfully chown"
+        ) from error
+
+
+def _login() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _give_name(temporary: str, path: str) -> None:
+    """Let `path` name what `temporary` names, without ever replacing anything."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except FileExistsError as error:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)) from error
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        os.rename(temporary, path)
+
+
+def _remove_stale(path: str) -> None:
+    """Make way where nobody listens any more.
+
+    The old name is moved aside before it is removed: when two daemons come at once, the one
+    that moved the other's fresh socket finds it alive and moves it back.
+
+    Raises:
+        OSError: EADDRINUSE when somebody listens, ENOTSOCK when it is no socket at all.
+    """
+    if not os.path.lexists(path):
+        return
+    if os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+        # A mistyped file= must not cost the operator a file.
+        raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
+    if _answers(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    aside = f"{path}.{os.getpid()}.old"
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return
+    if _answers(aside):
+        os.rename(aside, path)
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    os.unlink(aside)
+    sys.stderr.write(f"Unlinking stale socket {path}\n")
+
+
+def _answers(path: str) -> bool:
+    """Whether a process listens there. Only a refusal says no: a full backlog is alive."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError as error:
+            return error.errno != errno.ELOOP
+        return True
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,209 @@
+"""The HTTP servers: which path means what, who may, how many at a time, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+
+from sdsuper.daemon.loop import Daemon
+from sdsuper.errors import UsageError
+from sdsuper.server.auth import BasicAuth, Verdict
+from sdsuper.server.http import (
+    SILENT,
+    Connection,
+    Reply,
+    Request,
+    Response,
+    Site,
+    access_date,
+    error_response,
+)
+from sdsuper.server.registry import Registry
+from sdsuper.server.router import Router
+from sdsuper.server.sockets import BACKLOG, Listener
+from sdsuper.values import Level
+
+CONNECTIONS_MAX = 256
+"""Connections at a time, of all servers: a quarter of the descriptors that are ours by default.
+Above it the one that has been idle longest makes way; where none is, the new one is refused."""
+
+CLOSE_SECONDS = 3.0
+"""How long replies under way may take when the servers close."""
+
+REALM = (b"WWW-Authenticate", b'Basic realm="default"')
+
+
+class WebServer:
+    """All HTTP servers of the daemon: the same paths on each of them.
+
+    Args:
+        daemon: What the requests are about.
+        listeners: Sockets that `open_listeners` made; they are ours from here on.
+        registry: The methods of /RPC2.
+    """
+
+    def __init__(self, daemon: Daemon, listeners: Sequence[Listener], registry: Registry) -> None:
+        self.daemon = daemon
+        self.router = Router(daemon, registry)
+        self._servers = [_Server(self, listener) for listener in listeners]
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._all_gone = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        for server in self._servers:
+            await server.start()
+
+    async def close(self) -> None:
+        """Stop accepting, remove socket files, finish replies under way, close all connections.
+
+        Takes CLOSE_SECONDS at most.
+        """
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.close_when_done()
+        if self._connections:
+            await self._wait_for_connections()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _wait_for_connections(self) -> None:
+        self._all_gone.clear()
+        try:
+            await asyncio.wait_for(self._all_gone.wait(), CLOSE_SECONDS)
+        except TimeoutError:
+            for connection in tuple(self._connections):
+                connection.abort()
+
+    def check_sockets(self) -> None:
+        """Make unix sockets anew whose files were removed; nobody could reach us by them."""
+        for server in self._servers:
+            if server.listener.is_missing():
+                self.spawn(server.renew())
+
+    def log(self, level: Level, message: str) -> None:
+        """Write to the daemon's log."""
+        self.daemon.log.log(level, message)
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Let work go on by itself until the servers close."""
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- connections -------------------------------------------------------------------------------
+
+    def add(self, connection: Connection) -> None:
+        """Count a connection in; one too many costs the one that has been idle longest."""
+        if len(self._connections) >= CONNECTIONS_MAX:
+            silent = [other for other in self._connections if other.phase in SILENT]
+            victim = min(silent, key=lambda other: other.since, default=connection)
+            victim.abort()
+        self._connections.add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Count a connection out."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
+
+    def watch(self, deadline: float) -> None:
+        """Look at the connections at this moment, or earlier: one timer serves them all."""
+        if self._expiry is None or deadline < self._expiry.when():
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._expiry = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self._connections):
+            if connection.deadline is not None and connection.deadline <= now:
+                connection.expire()
+        deadlines = [item.deadline for item in self._connections if item.deadline is not None]
+        if deadlines:
+            self.watch(min(deadlines))
+
+
+class _Server(Site):
+    """One listening socket: its clients share its credentials."""
+
+    def __init__(self, web: WebServer, listener: Listener) -> None:
+        self.listener = listener
+        self._web = web
+        self._accepting: asyncio.Server | None = None
+        config = listener.config
+        self._auth = BasicAuth(config.username, config.password or "") if config.username else None
+
+    async def start(self) -> None:
+        """Begin to accept. A unix socket is as good here as any; its file stays our business."""
+        self._accepting = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self), sock=self.listener.socket, backlog=BACKLOG
+        )
+
+    def close(self) -> None:
+        """Stop accepting and remove the socket's file."""
+        if self._accepting is not None:
+            self._accepting.close()
+        self.listener.close()
+
+    async def renew(self) -> None:
+        """Make the socket anew. The old one goes on with whom it has."""
+        path = self.listener.config.file
+        try:
+            fresh = self.listener.reopened()
+        except (OSError, UsageError) as error:
+            self._web.log(Level.WARN, f"cannot make socket {path} anew: {error}")
+            return
+        self.close()
+        self.listener = fresh
+        await self.start()
+        self._web.log(Level.WARN, f"socket {path} had been removed, made it anew")
+
+    # -- what a connection asks --------------------------------------------------------------------
+
+    def admit(self, headers: dict[bytes, bytes]) -> Response | None:
+        """Refuse who has not the credentials, whatever the path."""
+        if self._auth is None:
+            return None
+        verdict = self._auth.check(headers.get(b"authorization"))
+        if verdict is Verdict.ALLOWED:
+            return None
+        return error_response(verdict.value, (REALM,), close=True)
+
+    def answer(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Answer by the common routes."""
+        return self._web.router.answer(request)
+
+    def opened(self, connection: Connection) -> None:
+        """Count it in."""
+        self._web.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """Count it out."""
+        self._web.remove(connection)
+
+    def watch(self, deadline: float) -> None:
+        """Use the common timer."""
+        self._web.watch(deadline)
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Keep the work with the rest."""
+        self._web.spawn(work)
+
+    def logs_access(self) -> bool:
+        """Access lines are for the lowest levels only."""
+        return self._web.daemon.log.level <= Level.TRACE
+
+    def log_access(self, peer: str, line: str, status: int, size: int) -> None:
+        """Write one line in the common log format."""
+        moment = access_date(time.time())
+        self._web.log(Level.TRACE, f'{peer} - - [{moment}] "{line}" {status} {size}')
