@@ -23,13 +23,13 @@ run: $(READY) ## Run sdsuperd in the foreground on examples/quickstart
 	@sed 's|CTL|$(BIN)/sdsuperctl -c $(QUICKSTART)|' examples/quickstart/hello.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/sdsuperd -n -c $(QUICKSTART)
 
-test: $(READY) etcd ## Run all tests: unit, integration, system (ARGS="-k stop" to choose)
+test: $(READY) tools ## Run all tests: unit, integration, system (ARGS="-k stop" to choose)
 	$(BIN)/pytest $(ARGS)
 
 test-unit: $(READY) ## Run the unit tests: seconds
 	$(BIN)/pytest tests/unit $(ARGS)
 
-test-integration: $(READY) etcd ## Run real daemons, real processes, real clients
+test-integration: $(READY) tools ## Run real daemons, real processes, real clients
 	$(BIN)/pytest tests/integration $(ARGS)
 
 test-system: $(READY) ## Run what needs namespaces of its own
@@ -48,9 +48,9 @@ demo-etcd: $(READY) ## Run a three-member etcd cluster, kill parts of it, watch 
 	scripts/prepare etcd
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/kubernetes/demo.sh
 
-.PHONY: etcd
-etcd:
-	@scripts/prepare etcd || echo "WITHOUT ETCD: the tests that need it are skipped" >&2
+.PHONY: tools
+tools:
+	@scripts/prepare tests || echo "THE TESTS THAT NEED WHAT IS MISSING ARE SKIPPED" >&2
 
 clean: ## Remove the virtual environment and all that was generated
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

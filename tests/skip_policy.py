@@ -39,6 +39,10 @@ def _has_etcd() -> bool:
     return shutil.which("etcd") is not None and shutil.which("etcdctl") is not None
 
 
+def _has_systemd_analyze() -> bool:
+    return shutil.which("systemd-analyze") is not None
+
+
 @functools.cache
 def _has_namespaces() -> bool:
     command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
@@ -51,6 +55,7 @@ def _has_namespaces() -> bool:
 NEEDS = {
     "root": Need("needs root", "run the tests as root", _is_root),
     "etcd": Need("needs etcd and etcdctl", "install etcd-server and etcd-client", _has_etcd),
+    "systemd_analyze": Need("needs systemd-analyze", "install systemd", _has_systemd_analyze),
     "namespaces": Need("needs PID namespaces", "run as root and allow unshare", _has_namespaces),
 }
 
