@@ -6,8 +6,6 @@ would cost more than the rest of the import.
 
 from __future__ import annotations
 
-from sdsuper.errors import SdsuperError
-
 
 class FaultCode:
     """The code of each fault; the name of the row is the first word of its text on the wire."""
@@ -42,7 +40,7 @@ def name_of(code: int) -> str:
     return NAMES.get(code, "UNKNOWN")
 
 
-class Fault(SdsuperError):  # noqa: N818 - the protocol's own word
+class Fault(Exception):  # noqa: N818 - the protocol's own word
     """A call that was understood and refused.
 
     Attributes:
