@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 
 class SdsuperError(Exception):
     """Something the person at the keyboard must act on.
@@ -17,3 +20,75 @@ class UsageError(SdsuperError):
     """A command line, configuration, privilege, limit or bind error: exit status 2."""
 
     exit_code = 2
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong in a configuration, and where.
+
+    Attributes:
+        message: Supervisor's own text for it, or ours where Supervisor has none.
+        file: The file as named on the command line or by the include.
+        line: The line of the value, counted from 1.
+        section: The section's name, without brackets.
+        option: The option's name.
+        found: The value as written.
+        reason: What is wrong, where `message` says more than that.
+        accepted: What may be written instead.
+        hint: What was probably meant.
+    """
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    section: str | None = None
+    option: str | None = None
+    found: str | None = None
+    reason: str | None = None
+    accepted: str | None = None
+    hint: str | None = None
+
+    @property
+    def place(self) -> str:
+        """`file:line`, as far as it is known."""
+        return ":".join(str(part) for part in (self.file, self.line) if part is not None)
+
+    def __str__(self) -> str:
+        """`file:line: [section] option="found": what is wrong; accepted ...; did you mean ...`."""
+        where = "".join(
+            (
+                f"{self.place}: " if self.place else "",
+                f"[{self.section}] " if self.section is not None else "",
+                self.option or "",
+                f'="{self.found}"' if self.found is not None and self.option else "",
+            )
+        ).rstrip()
+        if where and not where.endswith(":"):
+            where += ":"
+        advice = [self.reason or self.message]
+        if self.accepted:
+            advice.append(f"accepted: {self.accepted}")
+        if self.hint:
+            advice.append(self.hint)
+        return " ".join(part for part in (where, "; ".join(advice)) if part)
+
+
+class ConfigError(UsageError):
+    """A configuration that does not load: everything that is wrong with it.
+
+    Attributes:
+        problems: In the order in which Supervisor would meet them; at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems[0].message)
+        self.problems = tuple(problems)
+
+    @property
+    def first(self) -> str:
+        """Supervisor's own text for its first error."""
+        return self.problems[0].message
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """One line for each problem: file, line, what is wrong and what is accepted."""
+        return tuple(str(problem) for problem in self.problems)

@@ -119,7 +119,7 @@ def format_seconds(seconds: int) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """Read a number of bytes: an integer, or one with KB, MB or GB (in any case, powers of 1024)."""
+    """Read a number of bytes: an integer, or one with KB, MB or GB in any case (powers of 1024)."""
     lowered = text.lower()
     for unit, factor in _BYTE_UNITS:
         if lowered.endswith(unit.lower()):

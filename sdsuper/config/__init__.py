@@ -1,0 +1,1 @@
+"""What may be written: the options, the files, and what they resolve to."""

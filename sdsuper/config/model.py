@@ -1,28 +1,69 @@
-"""Every section and option that may be written, declared once."""
+"""Every section and option that may be written, declared once, and what a file resolves to.
+
+The fields of a section stand in the order in which Supervisor evaluates them (first those that
+all processes of a program share, then those evaluated for each process), because that decides
+which of several errors is its first.
+"""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sdsuper.config.kinds import (
+    ADDRESS,
+    AUTORESTART,
+    BOOLEAN,
+    BYTES,
+    CALLABLE,
+    CONTAINMENT,
+    DIRECTORY,
+    ENVIRONMENT,
+    EVENTS,
+    EXIT_CODES,
+    FILE,
+    INTEGER,
+    LEVEL,
+    LOG,
+    MAIN_LOG,
+    NAME,
+    NAMES,
+    OCTAL,
+    OWNER,
+    PATH,
+    SECONDS,
+    SERVER_URL,
+    SIGNAL,
+    SOCKET_FILE,
+    TEXT,
+    USER,
+)
+from sdsuper.config.option import LIVE, Expand, option, prefixed, section
+from sdsuper.config.types import Account, Autorestart, Containment
+from sdsuper.errors import Problem
 from sdsuper.values import Level
 
+__all__ = [
+    "PROGRAM_KINDS",
+    "Account",
+    "Autorestart",
+    "ChannelConfig",
+    "Config",
+    "Containment",
+    "DaemonConfig",
+    "FcgiSocketConfig",
+    "GroupConfig",
+    "IncludeConfig",
+    "ListenerPoolConfig",
+    "Location",
+    "Note",
+    "ProcessConfig",
+    "RpcInterfaceConfig",
+    "ServerConfig",
+]
 
-class Autorestart(enum.Enum):
-    """What to do when a RUNNING process exits by itself."""
-
-    NEVER = "false"
-    ALWAYS = "true"
-    UNEXPECTED = "unexpected"
-
-
-class Containment(enum.Enum):
-    """Whether what a program leaves behind is ended with it."""
-
-    TREE = "tree"
-    NONE = "none"
+PROGRAM_KINDS = ("program", "eventlistener", "fcgi-program")
 
 
 @dataclass(frozen=True)
@@ -33,139 +74,464 @@ class Location:
     line: int
 
 
-@dataclass(frozen=True)
-class Account:
-    """A resolved `user=`: what was written, and the account's numbers."""
-
-    name: str
-    uid: int
-    gid: int
-
-
-@dataclass(frozen=True, kw_only=True)
+@section(*PROGRAM_KINDS)
 class ChannelConfig:
-    """Where one output channel (stdout or stderr) of a process goes."""
+    """Where one output channel (stdout or stderr) of a process goes.
 
-    logfile: str | None = None  # a path; None: no file (or AUTO, not yet generated)
-    auto: bool = False  # AUTO: the daemon makes a file in childlogdir
-    logfile_maxbytes: int = 50 * 1024 * 1024
-    logfile_backups: int = 10
-    capture_maxbytes: int = 0
-    events_enabled: bool = False
-    syslog: bool = False
+    Attributes:
+        auto: AUTO: the daemon makes a file in childlogdir; `logfile` is None until it has.
+    """
+
+    capture_maxbytes: int = option(
+        BYTES,
+        default=0,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Bytes of text between capture tokens that become one event; 0 switches capture off.",
+    )
+    events_enabled: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Publish a PROCESS_LOG event for what the process writes.",
+    )
+    logfile: str | None = option(
+        LOG,
+        default=None,
+        unset="AUTO",
+        expand=Expand.PROCESS,
+        help="Where the output goes: a path, AUTO for a file in childlogdir, NONE for no file.",
+    )
+    logfile_backups: int = option(
+        INTEGER,
+        default=10,
+        expand=Expand.PROCESS,
+        on_change=LIVE,
+        help="How many rotated files are kept; 0 truncates the file instead.",
+    )
+    logfile_maxbytes: int = option(
+        BYTES,
+        default=50 * 1024 * 1024,
+        expand=Expand.PROCESS,
+        on_change=LIVE,
+        help="Size at which the file is rotated; 0 never rotates.",
+    )
+    syslog: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROCESS,
+        help="Send each line to syslog too, behind the name of the process.",
+    )
+    auto: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@section(*PROGRAM_KINDS)
 class ProcessConfig:
-    """One process of a program-like section, all expansions done."""
+    """One process of a program-like section, all expansions done.
 
-    name: str
+    Attributes:
+        name: Its own name, from `process_name`.
+        group: The group it belongs to at run time.
+        program: The name in the section's header.
+        kind: What kind of section that is.
+        process_num: Its number within the section.
+        location: Where the section begins.
+        environment: The variables of [supervisord] and, over them, its own.
+        serverurl: None: computed from the servers.
+    """
+
     group: str
     program: str
     kind: Literal["program", "eventlistener", "fcgi-program"] = "program"
     process_num: int = 0
     location: Location = field(compare=False)
-    command: str
-    priority: int = 999
-    autostart: bool = True
-    autorestart: Autorestart = Autorestart.UNEXPECTED
-    startsecs: int = 1
-    startretries: int = 3
-    exitcodes: tuple[int, ...] = (0,)
-    stopsignal: int = 15
-    stopwaitsecs: int = 10
-    stopasgroup: bool = False
-    killasgroup: bool = False
-    user: Account | None = None
-    user_environment: bool = False
-    directory: str | None = None
-    umask: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)  # [supervisord]'s merged in
-    serverurl: str | None = None  # None: computed from the servers
-    redirect_stderr: bool = False
-    stdout: ChannelConfig
-    stderr: ChannelConfig
-    containment: Containment = Containment.TREE
+
+    priority: int = option(
+        INTEGER,
+        default=999,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Low numbers start first and stop last.",
+    )
+    autostart: bool = option(
+        BOOLEAN,
+        default=True,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Start the process when the daemon starts or the group is added.",
+    )
+    autorestart: Autorestart = option(
+        AUTORESTART,
+        default=Autorestart.UNEXPECTED,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Start it again when it exits by itself; `unexpected`: unless with one of exitcodes.",
+    )
+    startsecs: int = option(
+        SECONDS,
+        default=1,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Seconds it must stay up before it counts as RUNNING.",
+    )
+    startretries: int = option(
+        INTEGER,
+        default=3,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How often a failed start is tried again before the process is FATAL.",
+    )
+    stopsignal: int = option(
+        SIGNAL,
+        default=15,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="The signal that asks it to stop.",
+    )
+    stopwaitsecs: int = option(
+        SECONDS,
+        default=10,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Seconds between that signal and SIGKILL.",
+    )
+    stopasgroup: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Send stopsignal to the whole process group; implies killasgroup.",
+    )
+    killasgroup: bool = option(
+        BOOLEAN,
+        default=False,
+        unset="%(stopasgroup)s",
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Send SIGKILL to the whole process group; follows stopasgroup where unset.",
+    )
+    exitcodes: tuple[int, ...] = option(
+        EXIT_CODES,
+        default=(0,),
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Exit codes that are expected of it, see autorestart.",
+    )
+    redirect_stderr: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        help="Send stderr where stdout goes.",
+    )
+    numprocs: int = option(
+        INTEGER,
+        default=1,
+        expand=Expand.PROGRAM,
+        compare=False,
+        help="How many processes the section makes.",
+    )
+    numprocs_start: int = option(
+        INTEGER,
+        default=0,
+        expand=Expand.PROGRAM,
+        compare=False,
+        help="The process_num of the first.",
+    )
+    environment: Mapping[str, str] = option(
+        ENVIRONMENT,
+        default_factory=dict,
+        expand=Expand.PROCESS,
+        help='Variables for the process, KEY="value" pairs, over those of [supervisord].',
+    )
+    directory: str | None = option(
+        PATH,
+        default=None,
+        expand=Expand.PROCESS,
+        help="The directory it runs in.",
+    )
+    stdout: ChannelConfig = prefixed("stdout_")
+    stderr: ChannelConfig = prefixed("stderr_")
+    serverurl: str | None = option(
+        SERVER_URL,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="SUPERVISOR_SERVER_URL for the process; AUTO: from the server sections.",
+    )
+    user: Account | None = option(
+        USER,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="The account it runs as.",
+    )
+    umask: int | None = option(
+        OCTAL,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Its umask; the daemon's where unset.",
+    )
+    user_environment: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        help="Set HOME, USER, LOGNAME and SHELL from the account of `user`.",
+    )
+    containment: Containment = option(
+        CONTAINMENT,
+        default=Containment.TREE,
+        expand=Expand.PROGRAM,
+        help="What the process leaves behind is ended with it (`tree`), or left alone (`none`).",
+    )
+    command: str = option(
+        TEXT,
+        expand=Expand.PROCESS,
+        help="What to execute; split like a shell does at each start, no shell is involved.",
+    )
+    name: str = option(
+        NAME,
+        key="process_name",
+        unset="%(program_name)s",
+        expand=Expand.PROCESS,
+        help="The name of each process; with numprocs above 1 it must contain %(process_num).",
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@section("eventlistener")
 class ListenerPoolConfig:
     """What an [eventlistener:x] says of its pool."""
 
-    buffer_size: int = 1000
-    events: tuple[str, ...]
-    result_handler: str
+    buffer_size: int = option(
+        INTEGER,
+        default=1000,
+        help="How many events may wait; the oldest is dropped to make room.",
+    )
+    result_handler: str = option(
+        CALLABLE,
+        unset="supervisor.dispatchers:default_handler",
+        error="{value} cannot be resolved within [{section}]",
+        help="What judges a listener's result.",
+    )
+    events: tuple[str, ...] = option(
+        EVENTS,
+        error="{reason} in [{section}] events",
+        help="The event types it gets.",
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@section("fcgi-program")
 class FcgiSocketConfig:
     """The shared socket of an [fcgi-program:x]."""
 
-    url: str
-    backlog: int | None = None
-    owner: tuple[int, int] | None = None
-    mode: int | None = None
+    backlog: int | None = option(
+        INTEGER,
+        key="socket_backlog",
+        default=None,
+        help="How many connections may wait; the system's maximum where unset.",
+    )
+    owner: tuple[int, int] | None = option(
+        OWNER,
+        key="socket_owner",
+        default=None,
+        error="Invalid socket_owner value {value}",
+        help="Owner of a Unix socket; the account of `user` where unset.",
+    )
+    mode: int | None = option(
+        OCTAL,
+        key="socket_mode",
+        default=None,
+        unset="0700",
+        error="Invalid socket_mode value {value}",
+        help="Mode of a Unix socket.",
+    )
+    url: str = option(
+        TEXT,
+        key="socket",
+        expand=Expand.PROGRAM,
+        help="tcp://host:port or unix:///path.",
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@section("group")
 class GroupConfig:
-    """A named set of processes, in configured order."""
+    """A named set of processes, in configured order.
+
+    Attributes:
+        sockets: The sockets of its fcgi-programs, by program name.
+        programs: The programs that a [group:x] lists.
+    """
 
     name: str
     kind: Literal["program", "eventlistener", "fcgi-program", "group"]
-    priority: int
     processes: tuple[ProcessConfig, ...]
     location: Location = field(compare=False)
     pool: ListenerPoolConfig | None = None
-    sockets: Mapping[str, FcgiSocketConfig] = field(default_factory=dict)  # by program name
+    sockets: Mapping[str, FcgiSocketConfig] = field(default_factory=dict)
+
+    priority: int = option(
+        INTEGER,
+        unset="999",
+        on_change=LIVE,
+        help="Groups with low numbers start first and stop last.",
+    )
+    programs: tuple[str, ...] = option(
+        NAMES,
+        default=(),
+        compare=False,
+        help="The programs and fcgi-programs that belong to the group.",
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@section("unix_http_server", "inet_http_server")
 class ServerConfig:
-    """One HTTP server section."""
+    """One HTTP server section.
+
+    Attributes:
+        section: The section's name.
+        host: "" is every interface.
+    """
 
     section: str
     family: Literal["unix", "inet"]
-    file: str | None = None
-    host: str | None = None  # "" = every interface
-    port: int | None = None
-    chmod: int = 0o700
-    chown: tuple[int, int] | None = None
-    username: str | None = None
-    password: str | None = None
+    host: str | None = None
+
+    file: str | None = option(
+        SOCKET_FILE,
+        default=None,
+        sections=("unix_http_server",),
+        help="The path of the socket; required.",
+    )
+    username: str | None = option(
+        TEXT, default=None, help="The name a client must give; needs a password."
+    )
+    password: str | None = option(
+        TEXT,
+        default=None,
+        secret=True,
+        help="The password a client must give, in clear or as {SHA} with its hexadecimal SHA-1.",
+    )
+    chown: tuple[int, int] | None = option(
+        OWNER,
+        default=None,
+        sections=("unix_http_server",),
+        error="Invalid sockchown value {value}",
+        help="Owner of the socket, user or user:group.",
+    )
+    chmod: int = option(
+        OCTAL,
+        default=0o700,
+        sections=("unix_http_server",),
+        error="Invalid chmod value {value}",
+        help="Mode of the socket.",
+    )
+    port: int | None = option(
+        ADDRESS,
+        default=None,
+        sections=("inet_http_server",),
+        help="host:port, [IPv6 address]:port, or *:port for every interface; required.",
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@section("rpcinterface")
 class RpcInterfaceConfig:
-    """One [rpcinterface:x] section."""
+    """One [rpcinterface:x] section.
+
+    Attributes:
+        name: The XML-RPC namespace.
+        options: Every other key of the section, for the factory.
+    """
 
     name: str
-    factory: str
+    factory: str = option(
+        CALLABLE,
+        key="supervisor.rpcinterface_factory",
+        error="{value} cannot be resolved within [{section}]",
+        help="Makes the object whose methods are the namespace.",
+    )
     options: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DaemonConfig:
-    """[supervisord]: the daemon itself, command line already laid over it."""
+@section("include")
+class IncludeConfig:
+    """[include]: further files."""
 
-    logfile: str | None  # absolute; None: syslog
-    logfile_maxbytes: int = 50 * 1024 * 1024
-    logfile_backups: int = 10
-    loglevel: Level = Level.INFO
+    files: str = option(
+        TEXT, help="Patterns of files, separated by blanks, relative to the main file's directory."
+    )
+
+
+@section("supervisord")
+class DaemonConfig:
+    """[supervisord]: the daemon itself, command line already laid over it.
+
+    Attributes:
+        logfile: Absolute; None where it goes to syslog.
+        logfile_syslog: Whether `logfile=syslog` was written.
+    """
+
+    minfds: int = option(
+        INTEGER, default=1024, flag="a", help="File descriptors that must be available."
+    )
+    minprocs: int = option(INTEGER, default=200, flag="", help="Processes that must be available.")
+    directory: str | None = option(
+        DIRECTORY, default=None, flag="d", help="Where the daemon goes when it daemonizes."
+    )
+    umask: int = option(
+        OCTAL, default=0o022, flag="m", help="The daemon's umask when it daemonizes."
+    )
+    logfile: str | None = option(
+        MAIN_LOG,
+        unset="supervisord.log",
+        flag="l",
+        help="The daemon's own log: a path, or syslog.",
+    )
+    logfile_maxbytes: int = option(
+        BYTES,
+        default=50 * 1024 * 1024,
+        flag="y",
+        help="Size at which that log is rotated; 0 never rotates.",
+    )
+    logfile_backups: int = option(
+        INTEGER, default=10, flag="z", help="How many rotated logs are kept."
+    )
+    loglevel: Level = option(
+        LEVEL, default=Level.INFO, flag="e", help="The least severe lines that are logged."
+    )
+    pidfile: str = option(
+        FILE, default="supervisord.pid", flag="j", help="The file that holds the daemon's pid."
+    )
+    identifier: str = option(
+        TEXT, default="supervisor", flag="i", help="The daemon's name in RPC, events and log names."
+    )
+    nodaemon: bool = option(BOOLEAN, default=False, flag="n", help="Stay in the foreground.")
+    silent: bool = option(
+        BOOLEAN, default=False, flag="s", help="Do not copy the log to stdout in the foreground."
+    )
+    childlogdir: str = option(
+        DIRECTORY,
+        default="/tmp",
+        flag="q",
+        help="Where AUTO logs go; the system's directory for temporary files where unset.",
+    )
+    nocleanup: bool = option(
+        BOOLEAN, default=False, flag="k", help="Keep the AUTO logs of an earlier run."
+    )
+    strip_ansi: bool = option(
+        BOOLEAN, default=False, flag="t", help="Remove ANSI escape sequences from programs' logs."
+    )
+    environment: Mapping[str, str] = option(
+        ENVIRONMENT,
+        default_factory=dict,
+        help='Variables for all programs, KEY="value" pairs.',
+    )
+    strict: bool = option(
+        BOOLEAN,
+        default=False,
+        help="Refuse what is only warned of otherwise: open servers, files that others may write.",
+    )
+    user: Account | None = option(
+        USER, default=None, flag="u", help="The account the daemon runs as when root starts it."
+    )
     logfile_syslog: bool = False
-    pidfile: str = "supervisord.pid"
-    umask: int = 0o022
-    nodaemon: bool = False
-    silent: bool = False
-    minfds: int = 1024
-    minprocs: int = 200
-    nocleanup: bool = False
-    childlogdir: str = "/tmp"
-    user: Account | None = None
-    directory: str | None = None
-    strip_ansi: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
-    identifier: str = "supervisor"
 
 
 @dataclass(frozen=True)
@@ -178,13 +544,24 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that was read, resolved."""
+    """Everything that was read, resolved.
 
-    file: str  # as given
-    here: str  # absolute directory of it
+    Attributes:
+        file: As given.
+        here: The absolute directory of it.
+        groups: By priority and name.
+        servers: inet first, then unix.
+        notes: CRIT, then WARN, then INFO.
+        files: Every file read, in order.
+        doubts: What loads but is an error in `config check`: unknown keys, names twice.
+    """
+
+    file: str
+    here: str
     daemon: DaemonConfig
-    groups: tuple[GroupConfig, ...]  # by (priority, name)
-    servers: tuple[ServerConfig, ...]  # inet first, then unix
+    groups: tuple[GroupConfig, ...]
+    servers: tuple[ServerConfig, ...]
     rpcinterfaces: tuple[RpcInterfaceConfig, ...]
     notes: tuple[Note, ...] = ()
-    files: tuple[str, ...] = ()  # every file read, in order
+    files: tuple[str, ...] = ()
+    doubts: tuple[Problem, ...] = ()

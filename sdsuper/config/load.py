@@ -1,0 +1,140 @@
+"""Files, includes, numprocs -> Config; or every error found, in the order Supervisor meets them.
+
+Reading never stops at the first error of the sections: the value in question falls back to its
+default, the reading goes on, and all problems are raised together at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sdsuper.config.expand import Names
+from sdsuper.config.findings import Findings, SectionReader, nearest
+from sdsuper.config.ini import Document, Section
+from sdsuper.config.model import Config, DaemonConfig
+from sdsuper.config.option import Option, option_named, options_of
+from sdsuper.config.programs import read_environment, read_groups
+from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options
+from sdsuper.config.servers import read_rpcinterfaces, read_servers
+from sdsuper.config.sources import read_sources
+from sdsuper.config.types import EVENT_TYPES
+from sdsuper.errors import Problem
+
+
+def load(
+    path: str,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    event_types: Collection[str] = EVENT_TYPES,
+) -> Config:
+    """Read a configuration file and all that it includes.
+
+    Args:
+        path: The main file.
+        overrides: Values of [supervisord] by option name that the command line has set; `user`
+            as written, everything else as the option's type.
+        environ: The variables that `%(ENV_X)s` stands for; None: those of this process.
+        event_types: What `events=` may name.
+
+    Raises:
+        ConfigError: The configuration does not load; it holds every problem.
+    """
+    overrides = overrides or {}
+    environ = dict(os.environ if environ is None else environ)
+    findings = Findings()
+    here = os.path.dirname(os.path.abspath(path))
+    names = Names({"here": here, "host_node_name": os.uname().nodename}, environ, path)
+    sources = read_sources(path, here, names, findings)
+    document = sources.document
+    daemon_reader = _daemon_reader(document, path, names, findings)
+    settings = _read_daemon(daemon_reader)
+    rpcinterfaces = read_rpcinterfaces(document, names, findings)
+    shared = settings["environment"]
+    groups = read_groups(
+        document,
+        names.over({}, shared),
+        findings,
+        shared=shared,
+        event_types=event_types,
+    )
+    servers = read_servers(document, names, findings)
+    settings["user"] = _read_user(daemon_reader, overrides)
+    _doubt_unknown_keys(document, names, findings)
+    findings.raise_problems()
+    return Config(
+        file=path,
+        here=here,
+        daemon=_daemon(settings, overrides),
+        groups=groups,
+        servers=servers,
+        rpcinterfaces=rpcinterfaces,
+        notes=findings.notes,
+        files=sources.files,
+        doubts=findings.doubts,
+    )
+
+
+def _daemon_reader(
+    document: Document, path: str, names: Names, findings: Findings
+) -> SectionReader:
+    section = document.get("supervisord")
+    if section is None:
+        findings.problem(Problem(".ini file does not include supervisord section", file=path))
+        section = Section("supervisord", path, 1)
+    return SectionReader(section, names, findings)
+
+
+def _read_daemon(reader: SectionReader) -> dict[str, Any]:
+    """Read every option of [supervisord] but `user`, which comes after all else."""
+    settings: dict[str, Any] = {}
+    for option in options_of(DaemonConfig):
+        if option.key == "environment":
+            settings["environment"] = read_environment(reader, option, reader.names)
+        elif option.key != "user":
+            settings[option.key] = reader.read(option)
+    if not reader.has(option_named(DaemonConfig, "childlogdir")):
+        from tempfile import gettempdir
+
+        settings["childlogdir"] = gettempdir()
+    return settings
+
+
+def _read_user(reader: SectionReader, overrides: Mapping[str, object]) -> Any:
+    option = option_named(DaemonConfig, "user")
+    written = overrides.get("user")
+    if not isinstance(written, str):
+        return reader.read(option) if written is None else written
+    try:
+        return option.kind.parse(written)
+    except ValueError as error:
+        reader.findings.problem(Problem(str(error), option="user", found=written))
+        return None
+
+
+def _daemon(settings: dict[str, Any], overrides: Mapping[str, object]) -> DaemonConfig:
+    settings |= {key: value for key, value in overrides.items() if key != "user"}
+    if settings["logfile"] == "syslog":
+        settings |= {"logfile": None, "logfile_syslog": True}
+    else:
+        settings["logfile"] = os.path.abspath(settings["logfile"])
+    settings["pidfile"] = os.path.abspath(settings["pidfile"])
+    return dataclasses.replace(DaemonConfig(logfile=None), **settings)
+
+
+def _doubt_unknown_keys(document: Document, names: Names, findings: Findings) -> None:
+    for section in document:
+        known: Mapping[str, Option] | None = known_options(section.kind)
+        if known is None:
+            continue
+        reader = SectionReader(section, names, findings)
+        spellings = {key: key for key in known}
+        for key, value in section.values.items():
+            if key in known or document.is_default(key, value):
+                continue
+            if section.kind == "supervisord" and key in COMMAND_LINE_ONLY:
+                continue
+            reader.doubt(f"unknown option {key}", key, hint=nearest(key, spellings))

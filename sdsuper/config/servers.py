@@ -1,0 +1,69 @@
+"""HTTP server and RPC interface sections."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from sdsuper.config.expand import Names
+from sdsuper.config.findings import Findings, SectionReader
+from sdsuper.config.ini import Document
+from sdsuper.config.model import RpcInterfaceConfig, ServerConfig
+from sdsuper.config.option import option_named, options_of
+
+CALLABLE_SHAPE = re.compile(r"[\w.]+\s*:\s*[\w.]+")
+_REQUIRED = {"unix": "file", "inet": "port"}
+
+
+def read_servers(document: Document, names: Names, findings: Findings) -> tuple[ServerConfig, ...]:
+    """Read the servers, inet before unix; any section whose name begins so is one."""
+    families: tuple[Literal["inet", "unix"], ...] = ("inet", "unix")
+    return tuple(
+        _read_server(SectionReader(section, names, findings), family)
+        for family in families
+        for section in document.of_kind(f"{family}_http_server")
+    )
+
+
+def _read_server(reader: SectionReader, family: Literal["unix", "inet"]) -> ServerConfig:
+    values: dict[str, Any] = {}
+    for option in options_of(ServerConfig):
+        if f"{family}_http_server" not in option.sections:
+            continue
+        if option.key == _REQUIRED[family] and not reader.has(option):
+            name = reader.section.name
+            reader.section_problem(f"section [{name}] has no {option.key} value")
+        values[option.key] = reader.read(option)
+        if option.key == "password":
+            _check_login(reader, values)
+    if family == "inet":
+        values["host"], values["port"] = values["port"] or (None, None)
+    return ServerConfig(section=reader.section.name, family=family, **values)
+
+
+def _check_login(reader: SectionReader, values: dict[str, Any]) -> None:
+    keys = reader.section.values.keys()
+    if ("username" in keys) != ("password" in keys):
+        reader.section_problem(
+            f"Section [{reader.section.name}] contains incomplete authentication: If a username or "
+            "a password is specified, both the username and password must be specified"
+        )
+
+
+def read_rpcinterfaces(
+    document: Document, names: Names, findings: Findings
+) -> tuple[RpcInterfaceConfig, ...]:
+    """Read the RPC interfaces; whether a factory can be imported, the server finds out."""
+    factory = option_named(RpcInterfaceConfig, "supervisor.rpcinterface_factory")
+    found = []
+    for section in document.of_kind("rpcinterface:"):
+        reader = SectionReader(section, names, findings)
+        text = reader.text(factory)
+        if not reader.has(factory):
+            reader.section_problem(f"section [{section.name}] does not specify a {factory.key}")
+        elif text is not None and not CALLABLE_SHAPE.fullmatch(text):
+            message = factory.error.format(value=text, section=section.name)
+            reader.problem(message, factory, reason="not module:callable", text=text)
+        rest = {key: reader.free(key) for key in section.values if key != factory.key}
+        found.append(RpcInterfaceConfig(name=section.label, factory=text or "", options=rest))
+    return tuple(found)
