@@ -10,17 +10,18 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from sdsuper import SUPERVISOR_VERSION
-from sdsuper.config.commandline import CommandLine, parse_command_line
-from sdsuper.config.load import find_config, load
+from sdsuper.config.commandline import CommandLine, parse_command_line, usage
+from sdsuper.config.find import require_config
+from sdsuper.config.load import load
 from sdsuper.config.model import DaemonConfig, Note
 from sdsuper.daemon import setup, signals
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
-from sdsuper.errors import SdsuperError, UsageError
+from sdsuper.errors import ConfigError, SdsuperError, UsageError
 from sdsuper.logs.auto import clean_auto_logs
-from sdsuper.server.registry import build_registry
+from sdsuper.server.registry import build_registry, startup_notes
 from sdsuper.server.sockets import Listener, open_listeners, server_url
 from sdsuper.server.web import WebServer
 from sdsuper.systemd.notify import Notifier
@@ -29,20 +30,28 @@ from sdsuper.values import Level
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon, or one of its `config` commands; return the exit status."""
-    arguments = list(sys.argv if argv is None else argv)
+    program, *words = sys.argv if argv is None else argv
     try:
-        return _run(arguments)
+        return _run(program, words)
     except SdsuperError as error:
-        sys.stderr.write(f"Error: {error}\nFor help, use {arguments[0]} -h\n")
+        sys.stderr.write(error_text(error, program))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
 
 
-def _run(arguments: Sequence[str]) -> int:
-    command_line = parse_command_line(arguments)
-    if command_line.help_text is not None:
-        sys.stdout.write(command_line.help_text)
+def error_text(error: SdsuperError, program: str) -> str:
+    """Return what is said of a fatal error: Supervisor's two lines, then all that we know."""
+    lines = [f"Error: {error}", f"For help, use {program} -h"]
+    if isinstance(error, ConfigError):
+        lines += map(str, error.problems)
+    return "\n".join(lines) + "\n"
+
+
+def _run(program: str, words: Sequence[str]) -> int:
+    command_line = parse_command_line(words)
+    if command_line.help:
+        sys.stdout.write(usage(program))
         return 0
     if command_line.version:
         sys.stdout.write(f"{SUPERVISOR_VERSION}\n")
@@ -50,21 +59,16 @@ def _run(arguments: Sequence[str]) -> int:
     if command_line.words:
         from sdsuper.config.commands import config_group
 
-        return config_group(command_line)
-    return _supervise(command_line)
+        return config_group(command_line.words, command_line)
+    return _supervise(program, command_line)
 
 
-def _supervise(command_line: CommandLine) -> int:
+def _supervise(program: str, command_line: CommandLine) -> int:
     """Run one daemon after another in this process, until one ends for good."""
-    given = command_line.configuration or find_config(command_line.program)
-    read = functools.partial(
-        load,
-        given,
-        # A working directory that is entered later must not change which file is meant.
-        absolute=os.path.abspath(given),
-        overrides=command_line.overrides,
-    )
-    config = read()
+    given = command_line.config or require_config(program)
+    config = load(given, overrides=command_line.overrides)
+    # A working directory that is entered later must not change which file is meant.
+    read = functools.partial(load, os.path.abspath(given), overrides=command_line.overrides)
     setup.keep_descriptors_to_ourselves()
     setup.become_subreaper()
     notifier = Notifier(os.environ)
@@ -103,7 +107,7 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
         stack.callback(log.close)
         _write_notes(log, [*early, *config.notes])
         if not settings.nocleanup:
-            clean_auto_logs(settings.identifier, settings.childlogdir, log.log)
+            clean_auto_logs(settings.childlogdir, settings.identifier, report=log.log)
         release_parent = None
         if first and not settings.nodaemon:
             release_parent = setup.daemonize(settings, log.log)
@@ -144,7 +148,10 @@ async def _serve(
     release_parent: Callable[[], None] | None,
 ) -> bool:
     signals.install(daemon)
+    config = daemon.config
     registry = build_registry(daemon)
+    for note in startup_notes(config.servers, config.rpcinterfaces):
+        daemon.report(note.level, note.message)
     web = WebServer(daemon, listeners, registry)
     await web.start()
     daemon.on_reopen.append(web.check_sockets)

@@ -207,8 +207,7 @@ class Executor:
         try:
             return spawn(config, command, variables, self._limits)
         except SpawnError:
-            if outlets.idle:
-                outlets.close()
+            outlets.close_idle()
             raise
 
     def _report_failure(self, invocation: Invocation, failure: Failure) -> None:
@@ -254,6 +253,7 @@ class Executor:
 
     def _forget(self, name: Namespec) -> None:
         outlets = self._outlets.pop(name)
+        outlets.release()
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
 
     # --- signals ------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from sdsuper.config.diff import Changes
-from sdsuper.config.load import ConfigError
 from sdsuper.config.model import Config, DaemonConfig, GroupConfig
 from sdsuper.core.actions import Action, Publish
 from sdsuper.core.events import Event, ProcessStateChange
@@ -35,6 +34,7 @@ from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
+from sdsuper.errors import ConfigError
 from sdsuper.systemd import notify
 from sdsuper.values import Instant, Level, Namespec
 

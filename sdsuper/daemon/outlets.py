@@ -8,8 +8,10 @@ its end even after the main process is gone: strays may have last words.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from sdsuper.config.model import ChannelConfig, DaemonConfig, ProcessConfig
 from sdsuper.core.events import (
@@ -20,9 +22,11 @@ from sdsuper.core.events import (
     ProcessLogStdout,
 )
 from sdsuper.logs.auto import create_auto_log
-from sdsuper.logs.channel import Channel, ChannelName
+from sdsuper.logs.channel import Channel
 from sdsuper.logs.reader import Reader
 from sdsuper.values import Level, Namespec
+
+ChannelName = Literal["stdout", "stderr"]
 
 _EVENTS = {
     "stdout": (ProcessLogStdout, ProcessCommunicationStdout),
@@ -37,6 +41,7 @@ class Pipe:
     fd: int
     reader: Reader
     closed: bool = False
+    pause: asyncio.TimerHandle | None = None
 
 
 class Outlets:
@@ -68,6 +73,7 @@ class Outlets:
         self._report = report
         self._publish = publish
         self._echo = echo
+        self._released = False
         self._pipes: list[Pipe] = []
         self._configs: dict[ChannelName, ChannelConfig] = {"stdout": config.stdout}
         if not config.redirect_stderr:
@@ -83,6 +89,17 @@ class Outlets:
             )
             for channel, each in self._configs.items()
         }
+        for name in self._generated():
+            with contextlib.suppress(OSError):  # the next start tells what is wrong
+                self._channels[name].open()
+
+    def _generated(self) -> list[ChannelName]:
+        """Return the channels whose files must stay open.
+
+        An open file of a generated name is locked, which is how other daemons that clean up
+        know that its owner is alive.
+        """
+        return [] if self._released else [key for key, each in self._configs.items() if each.auto]
 
     def _path(self, channel: ChannelName, config: ChannelConfig, into: DaemonConfig) -> str | None:
         if config.auto:
@@ -104,7 +121,7 @@ class Outlets:
             for channel in self._channels.values():
                 channel.open()
         except OSError:
-            self._close_idle()
+            self.close_idle()
             raise
 
     def connect(self, stdout: int, stderr: int | None, pid: int) -> list[Pipe]:
@@ -140,8 +157,19 @@ class Outlets:
         return pipe
 
     def _readable(self, pipe: Pipe) -> None:
-        if not pipe.closed and not pipe.reader.read_ready():
+        if pipe.closed:
+            return
+        if not pipe.reader.read_ready():
             self.disconnect(pipe)
+        elif pipe.reader.pause:
+            # A busy writer is left alone for a moment, so that each read finds more to take.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(pipe.fd)
+            pipe.pause = loop.call_later(pipe.reader.pause, self._resume, pipe)
+
+    def _resume(self, pipe: Pipe) -> None:
+        pipe.pause = None
+        asyncio.get_running_loop().add_reader(pipe.fd, self._readable, pipe)
 
     def drain(self, pipe: Pipe) -> None:
         """Take what is in the pipe now; at its end, disconnect it."""
@@ -153,17 +181,23 @@ class Outlets:
         if pipe.closed:
             return
         pipe.closed = True
-        asyncio.get_running_loop().remove_reader(pipe.fd)
+        if pipe.pause is not None:
+            pipe.pause.cancel()
+        else:
+            asyncio.get_running_loop().remove_reader(pipe.fd)
         pipe.reader.drain()
         pipe.reader.close()
         self._pipes.remove(pipe)
         self._report(Level.DEBUG, f"fd {pipe.fd} closed, stopped monitoring {self._name}")
-        self._close_idle()
+        self.close_idle()
 
-    def _close_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close the files if no pipe feeds them."""
         if not self._pipes:
-            for channel in self._channels.values():
-                channel.close()
+            kept = self._generated()
+            for name, channel in self._channels.items():
+                if name not in kept:
+                    channel.close()
 
     @property
     def idle(self) -> bool:
@@ -172,8 +206,9 @@ class Outlets:
 
     def reopen(self) -> None:
         """Open the files anew where they are open (after outside rotation)."""
-        if self._pipes:
-            for channel in self._channels.values():
+        kept = self._generated()
+        for name, channel in self._channels.items():
+            if self._pipes or name in kept:
                 channel.reopen()
 
     def clear(self) -> None:
@@ -185,11 +220,16 @@ class Outlets:
         for channel in self._channels.values():
             channel.clear()
 
+    def release(self) -> None:
+        """Close the files as soon as no pipe feeds them; no invocation will come any more."""
+        self._released = True
+        self.close_idle()
+
     def close(self) -> None:
-        """Disconnect every pipe."""
+        """Disconnect every pipe and close the files."""
         for pipe in list(self._pipes):
             self.disconnect(pipe)
-        self._close_idle()
+        self.release()
 
 
 def _echoed(process: str, channel: ChannelName, data: bytes) -> str:

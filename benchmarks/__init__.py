@@ -1,0 +1,1 @@
+"""Measurements beside peers; figures are ratios of one run."""
