@@ -120,7 +120,7 @@ class OwnLog:
     def close(self) -> None:
         """Flush and close."""
         for sink in self._sinks:
-            trouble = sink.close()
+            trouble = sink.close(for_good=True)
             if trouble is not None:
                 self.dropped += trouble.lost
 

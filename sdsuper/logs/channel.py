@@ -12,6 +12,9 @@ from sdsuper.logs.trouble import Data, Trouble
 from sdsuper.values import Level
 
 
+ChannelName = Literal["stdout", "stderr"]
+
+
 class Channel:
     """The sinks of one channel; the readers of one invocation after another feed it.
 
@@ -35,7 +38,7 @@ class Channel:
         self,
         *,
         process: str,
-        channel: Literal["stdout", "stderr"],
+        channel: ChannelName,
         config: ChannelConfig,
         path: str | None,
         strip_ansi: bool,
@@ -123,8 +126,15 @@ class Channel:
             sink.clear()
 
     def close(self) -> None:
-        """Close all sinks. Never raises."""
+        """Close all sinks until the next `open`; a generated log stays held. Never raises."""
+        self._close(for_good=False)
+
+    def release(self) -> None:
+        """Close all sinks: the process is no longer configured. Never raises."""
+        self._close(for_good=True)
+
+    def _close(self, *, for_good: bool) -> None:
         for sink in self._sinks:
-            trouble = sink.close()
+            trouble = sink.close(for_good=for_good)
             if trouble is not None:
                 self._failed(sink, trouble)

@@ -13,6 +13,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
+import time
+from collections.abc import Callable
 
 from sdsuper.logs.outlet import Outlet, open_outlet
 from sdsuper.logs.trouble import Data, Trouble
@@ -21,7 +24,9 @@ STALLED_BYTES = 256 * 1024
 """With so much waiting for a full pipe, children's pipes are left unread: they slow down."""
 
 WAITING_MAX_BYTES = 1024 * 1024
-"""With so much waiting, a record that cannot wait any longer is dropped."""
+"""With so much waiting, further records are dropped."""
+
+_FINISH_STEP_S = 0.05
 
 
 class LogFile:
@@ -36,13 +41,19 @@ class LogFile:
         users: How many sinks hold it.
     """
 
-    def __init__(self, path: str, *, private: bool) -> None:
+    def __init__(self, path: str, *, private: bool, on_waiting: Callable[[], None]) -> None:
         self.path = path
+        self._on_waiting = on_waiting
         self.users = 0
         self._private = private
         self._waiting = bytearray()
         self._late: Trouble | None = None  # of a flush: told with the next write
-        self._use(open_outlet(path, mode=0o600 if private else 0o666))
+        self._use(self._open())
+
+    def _open(self) -> Outlet:
+        # A generated name lies in a folder like /tmp, where others may plant links.
+        mode = 0o600 if self._private else 0o666
+        return open_outlet(self.path, mode=mode, follow=not self._private)
 
     def _use(self, outlet: Outlet) -> None:
         self._outlet = outlet
@@ -100,6 +111,8 @@ class LogFile:
     def _wait(self, data: Data) -> Trouble | None:
         if len(self._waiting) >= WAITING_MAX_BYTES:
             return Trouble(OSError(errno.EAGAIN, "nobody reads the other end"), len(data))
+        if not self._waiting:
+            self._on_waiting()
         self._waiting += data
         return None
 
@@ -171,7 +184,7 @@ class LogFile:
         Raises:
             OSError: It cannot be opened; the old file stays in use.
         """
-        self._replace(open_outlet(self.path, mode=0o600 if self._private else 0o666))
+        self._replace(self._open())
 
     def _replace(self, outlet: Outlet) -> None:
         old = self._outlet
@@ -201,21 +214,32 @@ class LogFile:
             os.unlink(self.path)
         self.reopen()
 
-    def close(self) -> Trouble | None:
-        """Close it; return what is lost of what waited."""
-        trouble = self._late
-        if not self.flush():
-            trouble = Trouble(OSError(errno.EAGAIN, "nobody reads the other end"), self.waiting)
-            self._waiting.clear()
+    def await_room(self, seconds: float) -> None:
+        """Return when a full pipe may have room again, or after some time."""
+        poll = select.poll()
+        poll.register(self._outlet.fd, select.POLLOUT)
+        poll.poll(int(seconds * 1000))
+
+    def close(self) -> None:
+        """Close it; what still waits is lost."""
         self._outlet.close()
-        return trouble or self._late
 
 
 class OpenFiles:
-    """All log files that are open, by path, with the number of their users."""
+    """All log files that are open, by path, with the number of their users.
+
+    Attributes:
+        on_waiting: Called when something begins to wait for a full pipe: let the loop call
+            `flush` every few milliseconds until it returns True.
+    """
 
     def __init__(self) -> None:
         self._files: dict[str, LogFile] = {}
+        self.on_waiting: Callable[[], None] | None = None
+
+    def _begins_to_wait(self) -> None:
+        if self.on_waiting is not None:
+            self.on_waiting()
 
     def acquire(self, path: str, *, private: bool = False) -> LogFile:
         """Return the open file at `path`; give it back with `release`.
@@ -230,29 +254,44 @@ class OpenFiles:
         path = os.path.abspath(path)
         file = self._files.get(path)
         if file is None:
-            file = self._files[path] = LogFile(path, private=private)
+            file = LogFile(path, private=private, on_waiting=self._begins_to_wait)
+            self._files[path] = file
         else:
             file.refresh()
         file.users += 1
         return file
 
-    def release(self, file: LogFile) -> Trouble | None:
-        """Give a file back; the last user closes it. Returns what that lost."""
+    def release(self, file: LogFile) -> None:
+        """Give a file back; it is closed when nobody uses it and nothing waits any longer."""
         file.users -= 1
-        if file.users:
-            return None
-        del self._files[file.path]
-        return file.close()
+        self._close_unused(file)
+
+    def _close_unused(self, file: LogFile) -> None:
+        if file.users == 0 and file.flush():
+            del self._files[file.path]
+            file.close()
 
     def flush(self) -> bool:
         """Write what waits for full pipes; return whether nothing waits any longer."""
-        waiting = [file for file in self._files.values() if not file.flush()]
-        return not waiting
+        for file in self._waiting():
+            file.flush()
+            self._close_unused(file)
+        return not self._waiting()
 
-    @property
-    def waiting(self) -> int:
-        """Bytes that wait, in all files."""
-        return sum(file.waiting for file in self._files.values())
+    def _waiting(self) -> list[LogFile]:
+        return [file for file in self._files.values() if file.waiting]
+
+    def finish(self, seconds: float) -> int:
+        """Write what waits before the daemon ends; return how many bytes are lost.
+
+        Args:
+            seconds: The longest time to spend, whatever the readers of the pipes do.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self.flush():
+            for file in self._waiting():
+                file.await_room(min(left, _FINISH_STEP_S))
+        return sum(file.waiting for file in self._waiting())
 
 
 OPEN_FILES = OpenFiles()

@@ -5,22 +5,36 @@ a newline is in the log while it waits for its answer. Without capture, ANSI str
 for output, a chunk is not even copied: it is read into one buffer that all readers share (the loop
 has one thread) and written from there.
 
-Bounds: one call of `read_ready` reads at most one buffer, so that a flood does not starve the loop;
+Bounds: one call of `read_ready` reads at most 1 MiB, so that a flood does not starve the loop;
 `drain` reads what the pipe held when it was called, and so it ends even while somebody writes on.
+
+A child that writes line after line wakes its reader for each. A lone line goes out at once; when
+reads follow each other closely and are small, `pause` asks the loop to leave the pipe alone for a
+moment, and a pipe that is found full is made larger: both together save most of the CPU time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
 import termios
+import time
 from collections.abc import Callable
 
 from sdsuper.logs.channel import Channel
 from sdsuper.logs.lines import AnsiStripper, CaptureBuffer, CaptureSplitter, Part
 
 READ_BYTES = 256 * 1024
+ROUNDS_MAX = 4
+
+_FULL_BYTES = 48 * 1024  # lines fill a pipe of 64 KiB, the default, not to the last byte
+_LARGE_PIPE_BYTES = 1024 * 1024  # what everybody may ask for (pipe(7), pipe-max-size)
+_SMALL_BYTES = 32 * 1024
+_CLOSE_S = 0.001
+_PAUSE_S = 0.001  # epoll counts in milliseconds
+_STALLED_PAUSE_S = 0.01
 
 _EOF = 0
 _NOTHING = -1  # there is nothing to read at the moment
@@ -37,6 +51,10 @@ class Reader:
         channel: Where the output goes; it is open.
         on_log: Gets each chunk as logged, captured text included (as Supervisor does).
         on_capture: Gets the captured text at each end token; only with `capture_maxbytes`.
+
+    Attributes:
+        fd: The descriptor.
+        pause: Seconds to leave the pipe alone after the last `read_ready`; 0.0: watch it on.
     """
 
     def __init__(
@@ -49,6 +67,9 @@ class Reader:
     ) -> None:
         os.set_blocking(fd, False)
         self.fd = fd
+        self.pause = 0.0
+        self._last_read = 0.0
+        self._enlarged = False
         self._channel = channel
         self._on_log = on_log
         self._on_capture = on_capture
@@ -59,16 +80,29 @@ class Reader:
         self._last = Part.LOGGED
         self._plain = not captures and self._stripper is None and on_log is None
 
-    @property
-    def stalled(self) -> bool:
-        """Whether the channel cannot take more at the moment: better ask again a little later."""
-        return self._channel.stalled
-
     def read_ready(self) -> bool:
-        """Read and log one chunk. Returns False at the end of the stream."""
+        """Read and log what is there, up to a bound. Returns False at the end of the stream."""
         if self._channel.stalled and not self._channel.catch_up():
+            self.pause = _STALLED_PAUSE_S
             return True  # unread, the child's own pipe slows it down
-        return self._read() != _EOF
+        taken = 0
+        for _ in range(ROUNDS_MAX):
+            count = self._read()
+            taken += max(count, 0)
+            if count < READ_BYTES:
+                break
+        self._pace(taken)
+        return count != _EOF
+
+    def _pace(self, taken: int) -> None:
+        now = time.monotonic()
+        many_small = taken < _SMALL_BYTES and now - self._last_read < _CLOSE_S
+        self.pause = _PAUSE_S if many_small else 0.0
+        self._last_read = now + self.pause
+        if taken >= _FULL_BYTES and not self._enlarged:
+            self._enlarged = True
+            with contextlib.suppress(OSError):  # beyond the user's limit, or no pipe
+                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _LARGE_PIPE_BYTES)
 
     def drain(self) -> bool:
         """Read and log what the pipe holds now. Returns False at the end of the stream."""

@@ -97,7 +97,13 @@ class FileSink:
         if self._file is not None:
             self._file.delete()
 
-    def close(self) -> Trouble | None:
-        """Close it; return what is lost of what waited."""
-        file, self._file = self._file, None
-        return None if file is None else self._files.release(file)
+    def close(self, *, for_good: bool = True) -> Trouble | None:
+        """Close it; what waits for a full pipe goes out later.
+
+        Args:
+            for_good: Else a private file stays open, for that is what marks it as in use.
+        """
+        if self._file is not None and (for_good or not self._private):
+            self._files.release(self._file)
+            self._file = None
+        return None
