@@ -110,7 +110,7 @@ def method(
             function=function,
             takes_registry=hints[target[0]] is Registry,
             parameters=tuple(
-                Parameter(name, hints[name], item.default is inspect.Parameter.empty)
+                Parameter(name, _plain(hints[name]), item.default is inspect.Parameter.empty)
                 for name, item in arguments
             ),
             returns=_wire_type(hints["return"]),
@@ -235,10 +235,14 @@ def _to_int(value: object) -> int:
 
 
 def _wire_type(annotation: object) -> str:
+    return WIRE_TYPES[_plain(annotation)]
+
+
+def _plain(annotation: object) -> object:
+    """Return `list` for `list[str]`, and the first of a union (what one process returns)."""
     if isinstance(annotation, types.UnionType):
-        annotation = typing.get_args(annotation)[0]  # what is returned for one process
-    origin = typing.get_origin(annotation) or annotation
-    return WIRE_TYPES[origin]
+        annotation = typing.get_args(annotation)[0]
+    return typing.get_origin(annotation) or annotation
 
 
 def _render_help(item: Method) -> str:

@@ -10,6 +10,7 @@ for an instant counts as started, however soon it ended.
 from __future__ import annotations
 
 import asyncio
+import re
 import signal as signals
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -384,10 +385,9 @@ def signal_number(signal: object) -> int:
     Raises:
         Fault: BAD_SIGNAL, when there is none.
     """
-    if isinstance(signal, int) or str(signal).strip().isdigit():
-        number = int(str(signal))
-    else:
-        number = _signal_by_name(str(signal).strip().upper())
+    text = str(signal).strip()
+    # Before int() sees it: it takes digits of every script, and 1_0.
+    number = int(text) if re.fullmatch("[0-9]{1,4}", text) else _signal_by_name(text.upper())
     if 0 <= number < signals.NSIG:
         return number
     raise Fault(FaultCode.BAD_SIGNAL, str(signal))
@@ -397,7 +397,7 @@ def _signal_by_name(name: str) -> int:
     word = name.removeprefix("SIG")
     base, plus, offset = word.partition("+")
     known = signals.Signals.__members__.get(f"SIG{base}")
-    if known is None or (plus and (base != "RTMIN" or not offset.isdigit())):
+    if known is None or (plus and (base != "RTMIN" or not re.fullmatch("[0-9]{1,2}", offset))):
         return -1
     return int(known) + (int(offset) if plus else 0)
 
