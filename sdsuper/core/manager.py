@@ -22,9 +22,10 @@ its `residue`, so it spawns nothing before the ghost is gone. Ghosts log, but pu
 *Shutdown.* Groups of equal priority form a level; the highest level stops first, all of it at
 once, highest process priority first. The next level follows when every process of the one before
 is down and its strays are gone. A level that is down already costs nothing. `Finish` comes
-once, when nothing is up and nothing is left, ghosts' strays included. A child that cannot be
-killed (UNKNOWN) gets one SIGKILL and holds its level up for max(2, stopwaitsecs) seconds; a ghost
-of that kind gets its SIGKILL at the beginning and holds up nothing.
+once, when nothing is up and nothing is left, ghosts included. All of it is bounded: what is down
+but not clear is waited for only while it has a deadline. A child that could not be signalled
+(UNKNOWN) gets one SIGKILL and max(2, stopwaitsecs) seconds, strays get their patience
+(see `process.py`); then the shutdown goes on without them.
 """
 
 from __future__ import annotations
@@ -202,12 +203,8 @@ class Manager:
 
     def _set_deadline(self, moment: float, name: Namespec) -> None:
         heapq.heappush(self._deadlines, (moment, name))
-        if len(self._deadlines) > 2 * len(self.processes) + 64:
-            self._deadlines = [
-                (process.deadline, name)
-                for name, process in self.processes.items()
-                if process.deadline is not None
-            ]
+        if len(self._deadlines) > 2 * (len(self.processes) + len(self._ghosts)) + 64:
+            self._deadlines = [entry for entry in set(self._deadlines) if self._in_force(*entry)]
             heapq.heapify(self._deadlines)
 
     def _drop_stale_deadlines(self) -> None:
@@ -216,8 +213,10 @@ class Manager:
             heapq.heappop(heap)
 
     def _in_force(self, moment: float, name: Namespec) -> bool:
-        process = self.processes.get(name)
-        return process is not None and process.deadline == moment
+        process, ghost = self.processes.get(name), self._ghosts.get(name)
+        return (process is not None and process.deadline == moment) or (
+            ghost is not None and ghost.deadline == moment
+        )
 
     def _pass_deadlines(self, fact: DeadlinePassed, now: Instant, actions: list[Action]) -> None:
         due: dict[Namespec, None] = {}  # each once: what a step sets anew is for another time
@@ -226,6 +225,7 @@ class Manager:
             if self._in_force(moment, name):
                 due[name] = None
         for name in due:
+            self._step_ghost(name, fact, now, actions)
             self._step(name, fact, now, actions)
 
     # --- groups ---------------------------------------------------------------------------------
@@ -273,13 +273,15 @@ class Manager:
     def _step_ghost(
         self, name: Namespec, fact: StepFact, now: Instant, actions: list[Action]
     ) -> None:
-        ghost = self._ghosts.get(name)
-        if ghost is None:
+        before = self._ghosts.get(name)
+        if before is None:
             return
-        ghost, follows = step(ghost, fact, now)
+        ghost, follows = step(before, fact, now)
         actions += [each for each in follows if not isinstance(each, Publish)]
         if ghost.pid or ghost.residue is not None:
             self._ghosts[name] = ghost
+            if ghost.deadline is not None and ghost.deadline != before.deadline:
+                self._set_deadline(ghost.deadline, name)
             return
         del self._ghosts[name]
         self._step(name, Cleared(name, ghost.invocation), now, actions)
@@ -351,7 +353,8 @@ class Manager:
                 self._step(name, ShutdownReached(name), now, actions)
         if shutdown.finished:
             return
-        if not shutdown.pending and all(ghost.residue is None for ghost in self._ghosts.values()):
+        haunted = any(ghost.deadline is not None for ghost in self._ghosts.values())
+        if not shutdown.pending and not haunted:
             shutdown.finished = True
             actions.append(Finish(restart=self.state is ManagerState.RESTARTING))
         elif shutdown.report_at <= now.mono:
@@ -361,14 +364,13 @@ class Manager:
 
     def _waited_for(self) -> list[Namespec]:
         names = [name for name in self.names_in_order() if not _is_down(self.processes[name])]
-        ghosts = [name for name, ghost in self._ghosts.items() if ghost.residue is not None]
+        ghosts = [name for name, ghost in self._ghosts.items() if ghost.deadline is not None]
         return names + [name for name in ghosts if name not in names]
 
 
 def _is_down(process: Process) -> bool:
-    """Whether a shutdown need not wait for a process any more."""
-    if process.residue is not None:
-        return False
-    if process.state is ProcessState.UNKNOWN:
-        return process.deadline is None  # reaped otherwise; or waited for long enough
-    return process.state in STOPPED_STATES
+    """Whether a shutdown need not wait for a process any more.
+
+    A deadline of one that is stopped says until when to wait for what may still be alive of it.
+    """
+    return process.state in STOPPED_STATES and process.deadline is None

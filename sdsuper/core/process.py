@@ -22,6 +22,8 @@ and the signal is sent when the child is there. So no child is ever lost either.
 *Strays.* When the main process is gone, `EndStrays` ends what it left behind (containment=tree).
 A stop is complete, STOPPED, only when `Cleared` has come. A process that ended by itself
 is EXITED or BACKOFF at once, since that is the truth about the program; only its successor waits.
+Strays that outlive SIGKILL (they may belong to root, or hang in the kernel) end the patience of a
+stop and of a shutdown, which go on and say so; a spawn is held as long as they live.
 
 *Up long enough.* startsecs count from `Spawned`, on the monotonic clock. An exit is judged by its
 own time, not by whether the deadline was noticed first: at startsecs or later it was RUNNING
@@ -30,7 +32,7 @@ first.
 *Stop.* stopsignal, then SIGKILL after stopwaitsecs, again and again (at most once a second)
 until the exit is reaped.
 
-*UNKNOWN.* A signal that could not be sent, with the child still there, leaves nothing that could
+*UNKNOWN.* A signal that could not be sent, with the child still there, leaves nothing to
 be done; start and stop are refused until the child is reaped. A shutdown tries SIGKILL once and
 waits stopwaitsecs (at least 2 s) for the reap, then goes on without: an unkillable child
 must not keep the machine from going down.
@@ -41,6 +43,7 @@ more, and `ShutdownReached` stops the process when its turn has come.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from signal import SIGKILL
 from typing import Any, assert_never
@@ -77,6 +80,9 @@ from sdsuper.values import ExitStatus, Instant, Level, Namespec, signal_name
 STRAYS_GRACE_MIN = 2.0
 """Seconds that strays have at least between SIGTERM and SIGKILL."""
 
+STRAYS_PATIENCE = 5.0
+"""Seconds after their SIGKILL within which strays are expected to be gone."""
+
 KILL_INTERVAL_MIN = 1.0
 """Seconds between two SIGKILLs at least, whatever stopwaitsecs says."""
 
@@ -110,7 +116,8 @@ class Process:
         spawned: When the child of the latest start attempt came to be, None = not yet.
         stop_sent: When the stop signal was sent to that child, None = it was not.
         last_exit: The latest end, None = never.
-        deadline: Monotonic seconds at which `DeadlinePassed` matters to this state.
+        deadline: Monotonic seconds at which `DeadlinePassed` matters to this state; in
+            STOPPED, EXITED and FATAL the end of the patience with strays.
         backoff: Failed attempts in a row.
         exitstatus: What getProcessInfo shows: code, -1 for a signal, None for none.
         spawnerr: Why the latest start failed, None for no reason to tell.
@@ -153,6 +160,15 @@ class Process:
 
 
 _BEFORE_THE_CHILD = frozenset({ProcessState.STARTING, ProcessState.STOPPING})
+_WAIT_FOR_STRAYS = frozenset(
+    {
+        ProcessState.STARTING,
+        ProcessState.STOPPING,
+        ProcessState.STOPPED,
+        ProcessState.EXITED,
+        ProcessState.FATAL,
+    }
+)
 
 
 def step(
@@ -225,8 +241,18 @@ class _Turn:
         """Change the state: the one place that does."""
         left = self.process.state
         assert (left, state) in TRANSITIONS, f"{self.process.name}: {left!r} -> {state!r}"
-        self.process = replace(self.process, state=state, deadline=None)
+        self.process = replace(self.process, state=state, deadline=self._patience(state))
         self.told.append(Publish(_event(self.process, left)))
+
+    def wait_for_strays(self) -> None:
+        """Stay in the state, as long as it has patience with strays."""
+        self.change(deadline=self._patience(self.process.state))
+
+    def _patience(self, state: ProcessState) -> float | None:
+        """Return until when a state waits for strays, None if it does not."""
+        if self.process.residue is None or state not in _WAIT_FOR_STRAYS:
+            return None
+        return self.now.mono + _grace_max(self.process) + STRAYS_PATIENCE
 
     def log(self, level: Level, message: str) -> None:
         self.told.append(Log(level, message))
@@ -349,7 +375,7 @@ def _spawned(turn: _Turn, pid: int) -> None:
         _announce_signal(turn, process.config.stopsignal, process.config.stopasgroup)
         _send_stop_signal(turn)
     elif process.config.startsecs > 0:
-        turn.change(deadline=turn.now.mono + process.config.startsecs)
+        turn.change(deadline=_up_at(process))
     else:
         _succeed(turn)
 
@@ -408,9 +434,19 @@ def _end_strays(turn: _Turn) -> None:
     turn.urgent.append(EndStrays(process.name, process.invocation, grace))
 
 
+def _grace_max(process: Process) -> float:
+    """Return the seconds that what should end is given at most before it is killed."""
+    return max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
+
+
 def _up_for_startsecs(turn: _Turn) -> bool:
-    spawned = turn.process.spawned
-    return spawned is not None and turn.now.mono - spawned.mono >= turn.process.config.startsecs
+    return turn.now.mono >= _up_at(turn.process)
+
+
+def _up_at(process: Process) -> float:
+    """Return the moment at which a child has been up for startsecs: one sum for both its uses."""
+    spawned = process.spawned
+    return math.inf if spawned is None else spawned.mono + process.config.startsecs
 
 
 def _exited_too_quickly(turn: _Turn, status: ExitStatus) -> None:
@@ -432,13 +468,15 @@ def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool) -> Non
 
 def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
     _record_exit(turn, status, expected=expected)
-    turn.change(exitstatus=status.value, deadline=None)
+    turn.change(exitstatus=status.value)
     turn.log(
         Level.INFO if expected else Level.WARN,
         f"stopped: {turn.process.name.process} ({status.describe()})",
     )
     if turn.process.residue is None or turn.process.state is ProcessState.UNKNOWN:
         turn.enter(ProcessState.STOPPED)
+    else:
+        turn.wait_for_strays()
 
 
 def _record_exit(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
@@ -459,11 +497,18 @@ def _cleared(turn: _Turn) -> None:
     turn.change(residue=None)
     match turn.process.state:
         case ProcessState.STARTING if held:
+            turn.change(deadline=None)
             turn.spawn()
         case ProcessState.STOPPING:  # no child: it is gone, or never came to be
             turn.enter(ProcessState.STOPPED)
+        case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
+            turn.change(deadline=None)
+        case ProcessState.BACKOFF | ProcessState.STARTING:
+            pass  # their deadline is about something else
+        case ProcessState.RUNNING | ProcessState.UNKNOWN:
+            pass  # a child lives, so nothing was left behind
         case _:
-            pass
+            assert_never(turn.process.state)
 
 
 # --- what follows an end ------------------------------------------------------------------------
@@ -548,25 +593,40 @@ def _signal_failed(turn: _Turn, error: str) -> None:
 
 
 def _deadline_passed(turn: _Turn) -> None:
-    config = turn.process.config
-    match turn.process.state:
-        case ProcessState.STARTING:
+    process = turn.process
+    match process.state:
+        case ProcessState.STARTING if process.pid:
             turn.change(deadline=None)
             _succeed(turn)
         case ProcessState.BACKOFF:
             _start(turn)
-        case ProcessState.STOPPING:
+        case ProcessState.STOPPING if process.pid:
             _kill(turn)
-            pause = max(KILL_INTERVAL_MIN, config.stopwaitsecs)
+            pause = max(KILL_INTERVAL_MIN, process.config.stopwaitsecs)
             turn.change(deadline=turn.now.mono + pause)
+        case ProcessState.STOPPING:
+            _lose_patience_with_strays(turn)
+            turn.enter(ProcessState.STOPPED)
+            turn.change(deadline=None)
+        case ProcessState.STARTING | ProcessState.STOPPED | ProcessState.EXITED:
+            _lose_patience_with_strays(turn)
+        case ProcessState.FATAL:
+            _lose_patience_with_strays(turn)
         case ProcessState.UNKNOWN:
             _go_on_without(turn)
-        case ProcessState.RUNNING | ProcessState.STOPPED | ProcessState.EXITED:
-            pass  # these have no deadline
-        case ProcessState.FATAL:
-            pass  # nor has this
+        case ProcessState.RUNNING:
+            pass  # it has no deadline
         case _:
-            assert_never(turn.process.state)
+            assert_never(process.state)
+
+
+def _lose_patience_with_strays(turn: _Turn) -> None:
+    turn.change(deadline=None)
+    turn.log(
+        Level.WARN,
+        f"cannot end what {turn.process.name.process} left behind; "
+        "it is not started again while that is alive",
+    )
 
 
 # --- the daemon stops ---------------------------------------------------------------------------
@@ -592,8 +652,7 @@ def _shutdown_reached(turn: _Turn) -> None:
             turn.enter(ProcessState.FATAL)
         case ProcessState.UNKNOWN if turn.process.pid:
             _kill(turn)
-            patience = max(STRAYS_GRACE_MIN, turn.process.config.stopwaitsecs)
-            turn.change(deadline=turn.now.mono + patience)
+            turn.change(deadline=turn.now.mono + _grace_max(turn.process))
         case ProcessState.STOPPED | ProcessState.STOPPING | ProcessState.EXITED:
             pass  # down, or on its way
         case ProcessState.FATAL | ProcessState.UNKNOWN:

@@ -10,8 +10,8 @@ the answer, written by the core (`SDSUPER_REWRITE=1 pytest tests/unit/core`) and
     > [+SECONDS] exited NAME #INVOCATION CODE | killed NAME #INVOCATION SIGNAL [core]
     > [+SECONDS] cleared NAME #INVOCATION | signal-failed NAME #INVOCATION TEXT
 
-SECONDS is how long after the fact before it; `look` lets deadlines pass. NAME is `group:process`, or
-`process` where both are the same.
+SECONDS is how long after the fact before it; `look` lets deadlines pass. NAME is `group:process`,
+or `process` where both are the same.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _play(text: str, hear: Callable[[Event], None]) -> Iterator[str]:
         for action in manager.handle(_fact(words), at(now)):
             if isinstance(action, Publish):
                 hear(action.event)
-            yield f"  {_shown(action)}"
+            yield f"  {shown(action)}"
         yield from _difference(before, manager, now)
 
 
@@ -165,7 +165,7 @@ def _process(group: str, words: list[str]) -> ProcessConfig:
     return process_config(name, group, **parsed)
 
 
-def _shown(action: Action) -> str:
+def shown(action: Action) -> str:
     match action:
         case Spawn(name, invocation):
             return f"spawn {name} #{invocation}"
