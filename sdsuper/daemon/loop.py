@@ -35,11 +35,15 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
 from sdsuper.errors import ConfigError
+from sdsuper.logs.files import OPEN_FILES
 from sdsuper.systemd import notify
 from sdsuper.values import Instant, Level, Namespec
 
 _STATUS_INTERVAL = 0.2
 """Seconds between two status lines to systemd; bursts of changes are told as one."""
+
+_FLUSH_INTERVAL = 0.01
+"""Seconds until a pipe that was too full for a log line is tried again."""
 
 
 class _Waiter:
@@ -108,6 +112,7 @@ class Daemon:
             OSError: A log file that the daemon itself makes could not be made.
         """
         self._finished = asyncio.get_running_loop().create_future()
+        OPEN_FILES.on_waiting = self._flush_soon
         for group in self.config.groups:
             self.add_group(group)
         self.submit(DaemonStarted())
@@ -124,10 +129,18 @@ class Daemon:
 
     def close(self) -> None:
         """Let go of everything that the loop holds."""
+        OPEN_FILES.on_waiting = None
         for timer in (self._timer, self._status_timer):
             if timer is not None:
                 timer.cancel()
         self._executor.close()
+
+    def _flush_soon(self) -> None:
+        asyncio.get_running_loop().call_later(_FLUSH_INTERVAL, self._flush_logs)
+
+    def _flush_logs(self) -> None:
+        if not OPEN_FILES.flush():
+            self._flush_soon()
 
     def _finish(self, restart: bool) -> None:
         if self._finished is not None and not self._finished.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
+from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.sinks import Sink
 from sdsuper.logs.sinks.file import FileSink
 from sdsuper.logs.sinks.syslog import SyslogSink
@@ -21,6 +22,7 @@ _CODES = {
 }
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_MS = 1_000_000
+_FINISH_S = 0.5
 
 
 class OwnLog:
@@ -118,11 +120,12 @@ class OwnLog:
             self._file.delete()
 
     def close(self) -> None:
-        """Flush and close."""
+        """Close it; what a full pipe has not taken yet, of any log, gets a moment's time."""
         for sink in self._sinks:
-            trouble = sink.close(for_good=True)
+            trouble = sink.close()
             if trouble is not None:
                 self.dropped += trouble.lost
+        self.dropped += OPEN_FILES.finish(_FINISH_S)
 
 
 def _encode(line: str) -> bytes:

@@ -1,9 +1,9 @@
 """Logs with generated names (`AUTO`): made, and cleaned up when their owner is gone.
 
 A daemon that ends leaves them behind for its users to read; the next start cleans up. Whether
-another daemon is still writing there is told by a lock: a daemon holds a shared `flock` on each such
-log (`files`), and the kernel takes it back however the owner ends. It needs no file of its own, and
-is right across PID namespaces, where a process id in a note would lie.
+another daemon is still writing there is told by a lock: a daemon holds a shared `flock` on each
+such log (`files`), and the kernel takes it back however the owner ends. It needs no file of its
+own, and is right across PID namespaces, where a process id in a note would lie.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -10,7 +9,6 @@ from sdsuper.config.model import ChannelConfig
 from sdsuper.logs.sinks import SINKS, Sink, SinkFactory
 from sdsuper.logs.trouble import Data, Trouble
 from sdsuper.values import Level
-
 
 ChannelName = Literal["stdout", "stderr"]
 
@@ -55,10 +53,6 @@ class Channel:
         made = (make(process, config, path) for make in sinks.values())
         self._sinks: tuple[Sink, ...] = tuple(sink for sink in made if sink is not None)
         self._failing: dict[str, int] = {}  # target -> bytes lost since it fails
-        if config.auto:
-            # Held from the start: that tells other daemons that the file is in use.
-            with contextlib.suppress(OSError):
-                self.open()
 
     def open(self) -> None:
         """Open all sinks for the next invocation; files that were moved away are made anew.
@@ -126,15 +120,11 @@ class Channel:
             sink.clear()
 
     def close(self) -> None:
-        """Close all sinks until the next `open`; a generated log stays held. Never raises."""
-        self._close(for_good=False)
+        """Close all sinks until the next `open`. Never raises.
 
-    def release(self) -> None:
-        """Close all sinks: the process is no longer configured. Never raises."""
-        self._close(for_good=True)
-
-    def _close(self, *, for_good: bool) -> None:
+        While a generated log is open, other daemons know that it is in use: close it last.
+        """
         for sink in self._sinks:
-            trouble = sink.close(for_good=for_good)
+            trouble = sink.close()
             if trouble is not None:
                 self._failed(sink, trouble)

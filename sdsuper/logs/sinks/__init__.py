@@ -39,8 +39,8 @@ class Sink(Protocol):
     def clear(self) -> None:
         """Forget what was recorded, open or not, as far as that is possible. Raises OSError."""
 
-    def close(self, *, for_good: bool) -> Trouble | None:
-        """Let go, for good or until the next open; return what that lost."""
+    def close(self) -> Trouble | None:
+        """Let go until the next open; return what that lost."""
 
 
 def _file(process: str, config: ChannelConfig, path: str | None) -> Sink | None:

@@ -97,13 +97,8 @@ class FileSink:
         if self._file is not None:
             self._file.delete()
 
-    def close(self, *, for_good: bool = True) -> Trouble | None:
-        """Close it; what waits for a full pipe goes out later.
-
-        Args:
-            for_good: Else a private file stays open, for that is what marks it as in use.
-        """
-        if self._file is not None and (for_good or not self._private):
-            self._files.release(self._file)
-            self._file = None
-        return None
+    def close(self) -> None:
+        """Close it; what waits for a full pipe goes out later."""
+        file, self._file = self._file, None
+        if file is not None:
+            self._files.release(file)

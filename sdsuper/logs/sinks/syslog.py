@@ -112,7 +112,7 @@ class SyslogSink:
     def clear(self) -> None:
         """Do nothing: what was sent is not ours any longer."""
 
-    def close(self, *, for_good: bool = True) -> Trouble | None:
+    def close(self) -> Trouble | None:
         """Send a line that has no end, and disconnect."""
         trouble = self._send_all(self._lines.flush())
         self._disconnect()
