@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+TYPE_CHECKING = False  # type checkers take it for true; the client has no time to import typing
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SdsuperError(Exception):
@@ -22,7 +23,7 @@ class UsageError(SdsuperError):
     exit_code = 2
 
 
-class Problem(NamedTuple):
+class Problem:
     """One thing that is wrong in a configuration, and where.
 
     Attributes:
@@ -37,15 +38,52 @@ class Problem(NamedTuple):
         hint: What was probably meant.
     """
 
-    message: str
-    file: str | None = None
-    line: int | None = None
-    section: str | None = None
-    option: str | None = None
-    found: str | None = None
-    reason: str | None = None
-    accepted: str | None = None
-    hint: str | None = None
+    __slots__ = (
+        "accepted",
+        "file",
+        "found",
+        "hint",
+        "line",
+        "message",
+        "option",
+        "reason",
+        "section",
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        section: str | None = None,
+        option: str | None = None,
+        found: str | None = None,
+        reason: str | None = None,
+        accepted: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        self.section = section
+        self.option = option
+        self.found = found
+        self.reason = reason
+        self.accepted = accepted
+        self.hint = hint
+
+    def _fields(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return f"<Problem {self}>"
 
     @property
     def place(self) -> str:
@@ -77,11 +115,13 @@ class ConfigError(UsageError):
 
     Attributes:
         problems: In the order in which Supervisor would meet them; at least one.
+        doubts: What would load by itself but is no less wrong: unknown keys, names twice.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], doubts: Sequence[Problem] = ()) -> None:
         super().__init__(problems[0].message)
         self.problems = tuple(problems)
+        self.doubts = tuple(doubts)
 
     @property
     def first(self) -> str:

@@ -1,11 +1,14 @@
-"""(old, new) -> what was added, changed, removed."""
+"""(old, new) -> what was added, changed, removed; and how little a change must disturb."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sdsuper.config.model import GroupConfig
+from sdsuper.config.model import GroupConfig, ProcessConfig
+from sdsuper.config.option import LIVE, Option, options_of
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,125 @@ class Changes:
     removed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class GroupChange:
+    """What differs between two configurations of one group; process names in new order.
+
+    Attributes:
+        added: Processes that are new.
+        removed: Processes that are gone.
+        restart: Processes with a difference that needs a restart.
+        live: Processes whose differences can all be applied while they run.
+        group: Whether the group as such differs so that all of it must be made anew: its kind,
+            its pool or its sockets.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    live: tuple[str, ...] = ()
+    group: bool = False
+
+    @property
+    def only_live(self) -> bool:
+        """Whether nothing has to be stopped or started."""
+        return not (self.added or self.removed or self.restart or self.group)
+
+
 def diff(old: Iterable[GroupConfig], new: Iterable[GroupConfig]) -> Changes:
-    """Compare the active groups with those read."""
-    raise NotImplementedError
+    """Compare the active groups with those read.
+
+    The rules are Supervisor's, but a log that turns from a file to AUTO, and another owner, mode
+    or backlog of an fcgi socket, count as changes too.
+    """
+    before = {group.name: group for group in old}
+    after = {group.name: group for group in new}
+    return Changes(
+        added=tuple(name for name in after if name not in before),
+        changed=tuple(
+            name
+            for name, group in after.items()
+            if name in before and not same_group(before[name], group)
+        ),
+        removed=tuple(name for name in before if name not in after),
+    )
+
+
+def same_group(old: GroupConfig, new: GroupConfig) -> bool:
+    """Tell whether two configurations of a group are the same, but for where they are written."""
+    return _comparable(old) == _comparable(new)
+
+
+def _comparable(group: GroupConfig) -> GroupConfig:
+    processes = tuple(map(_without_generated_logs, group.processes))
+    pool = group.pool
+    if pool is not None:  # events are a set, however they are listed
+        pool = dataclasses.replace(pool, events=tuple(sorted(set(pool.events))))
+    return dataclasses.replace(group, processes=processes, pool=pool)
+
+
+def _without_generated_logs(process: ProcessConfig) -> ProcessConfig:
+    """Return a process as it was read: the daemon fills in the file of an AUTO log."""
+    stdout, stderr = (
+        dataclasses.replace(channel, logfile=None) if channel.auto else channel
+        for channel in (process.stdout, process.stderr)
+    )
+    if stdout is process.stdout and stderr is process.stderr:
+        return process
+    return dataclasses.replace(process, stdout=stdout, stderr=stderr)
+
+
+def differences(old: ProcessConfig, new: ProcessConfig) -> tuple[Option, ...]:
+    """Return the options in which two configurations of a process differ."""
+    old, new = _without_generated_logs(old), _without_generated_logs(new)
+    compared = {item.name for item in dataclasses.fields(ProcessConfig) if item.compare}
+    return tuple(
+        option
+        for option in options_of(ProcessConfig)
+        if option.path[0] in compared and _differs(option, old, new)
+    )
+
+
+def _differs(option: Option, old: ProcessConfig, new: ProcessConfig) -> bool:
+    if option.value_in(old) != option.value_in(new):
+        return True
+    return option.path[-1] == "logfile" and _is_auto(option, old) != _is_auto(option, new)
+
+
+def _is_auto(option: Option, process: ProcessConfig) -> bool:
+    return bool(getattr(process, option.path[0]).auto)
+
+
+def compare_group(old: GroupConfig, new: GroupConfig) -> GroupChange:
+    """Tell which processes of a group differ, and whether they must be restarted for it."""
+    before = {process.name: process for process in old.processes}
+    after = {process.name: process for process in new.processes}
+    restart, live = [], []
+    for name in after.keys() & before.keys():
+        changed = differences(before[name], after[name])
+        if _needs_restart(before[name], after[name], changed):
+            restart.append(name)
+        elif changed:
+            live.append(name)
+    return GroupChange(
+        added=_ordered(after, after.keys() - before.keys()),
+        removed=_ordered(before, before.keys() - after.keys()),
+        restart=_ordered(after, restart),
+        live=_ordered(after, live),
+        group=_frame(old) != _frame(new),
+    )
+
+
+def _needs_restart(old: ProcessConfig, new: ProcessConfig, changed: Iterable[Option]) -> bool:
+    identity = (old.kind, old.group, old.program) != (new.kind, new.group, new.program)
+    return identity or any(option.on_change is not LIVE for option in changed)
+
+
+def _ordered(processes: Mapping[str, ProcessConfig], names: Iterable[str]) -> tuple[str, ...]:
+    wanted = set(names)
+    return tuple(name for name in processes if name in wanted)
+
+
+def _frame(group: GroupConfig) -> tuple[Any, ...]:
+    comparable = _comparable(group)
+    return comparable.name, comparable.kind, comparable.pool, comparable.sockets

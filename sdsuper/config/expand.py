@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+TYPE_CHECKING = False  # type checkers take it for true; the client has no time to import typing
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENV_PREFIX = "ENV_"
 
 
-class Names(Mapping[str, object]):
+class Names:
     """The names that a value may use: plain ones, and `ENV_*` for each variable.
 
     Attributes:
@@ -26,16 +28,10 @@ class Names(Mapping[str, object]):
     def __getitem__(self, name: str) -> object:
         if name in self.plain:
             return self.plain[name]
-        if name.startswith(ENV_PREFIX):
-            return self.environ[name.removeprefix(ENV_PREFIX)]
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.plain
-        yield from (ENV_PREFIX + name for name in self.environ)
-
-    def __len__(self) -> int:
-        return len(self.plain) + len(self.environ)
+        variable = name.removeprefix(ENV_PREFIX)
+        if variable == name or variable not in self.environ:
+            raise KeyError(name)
+        return self.environ[variable]
 
     def __str__(self) -> str:
         # `date +%s`: a conversion without a name formats the mapping itself. Supervisor puts the

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from sdsuper.errors import UsageError
+
+TYPE_CHECKING = False  # type checkers take it for true; the client has no time to import typing
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OWN_PATH = "/etc/sdsuper/sdsuper.conf"
 _RELATIVE = ("supervisord.conf", "etc/supervisord.conf")

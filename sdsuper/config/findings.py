@@ -45,7 +45,7 @@ class Findings:
     def raise_problems(self) -> None:
         """Raise ConfigError with every error so far, if there is one."""
         if self._problems:
-            raise ConfigError(tuple(self._problems))
+            raise ConfigError(self.problems, self.doubts)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -7,34 +7,51 @@ numbers that the standard parser forgets, and loads in a fraction of its time.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-
 from sdsuper.errors import ConfigError, Problem
 
+TYPE_CHECKING = False  # type checkers take it for true; the client has no time to import typing
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 DEFAULT = "DEFAULT"
-_HEADER = re.compile(r"\[(?P<name>.+)\]")
-_ASSIGNMENT = re.compile(r"(?P<key>.*?)\s*[=:]\s*(?P<value>.*)$")
 
 
-@dataclass(frozen=True, slots=True)
 class Value:
-    """A value as written, and where."""
+    """A value as written, and where.
 
-    text: str
-    file: str
-    line: int
+    Attributes:
+        text: Its lines, without comments and blanks at both ends.
+        file: The file as it was named.
+        line: The line of its key, counted from 1.
+    """
+
+    __slots__ = ("file", "line", "text")
+
+    def __init__(self, text: str, file: str, line: int) -> None:
+        self.text = text
+        self.file = file
+        self.line = line
 
 
-@dataclass(slots=True)
 class Section:
-    """One section: its values by lower-cased key, and where it was first opened."""
+    """One section.
 
-    name: str
-    file: str
-    line: int
-    values: dict[str, Value] = field(default_factory=dict)
+    Attributes:
+        name: What stands between the brackets.
+        file: Where it was first opened.
+        line: The line of that.
+        values: Its values by lower-cased key.
+    """
+
+    __slots__ = ("file", "line", "name", "values")
+
+    def __init__(
+        self, name: str, file: str, line: int, values: dict[str, Value] | None = None
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.line = line
+        self.values = {} if values is None else values
 
     @property
     def kind(self) -> str:
@@ -146,22 +163,21 @@ class _Scanner:
         self._open(number, line, content)
 
     def _open(self, number: int, line: str, content: str) -> None:
-        header = _HEADER.match(content)
+        header = _header(content)
         if header:
             self._close_value()
             self._key = ""
-            name = header["name"]
-            self._current = self._sections.setdefault(name, Section(name, self._file, number))
+            self._current = self._sections.setdefault(header, Section(header, self._file, number))
         elif self._current is None:
             raise self._header_error(number, line)
-        elif not (assignment := _ASSIGNMENT.match(content)):
+        elif (delimiter := _delimiter(content)) is None:
             self._bad.append((number, line))  # the value above stays open, as it always did
         else:
             self._close_value()
-            if not assignment["key"]:
+            self._key = content[:delimiter].rstrip().lower()
+            if not self._key:
                 self._bad.append((number, line))
-            self._key = assignment["key"].lower()
-            self._lines = [assignment["value"].strip()]
+            self._lines = [content[delimiter + 1 :].strip()]
             self._line = number
 
     def _close_value(self) -> None:
@@ -198,6 +214,16 @@ class _Scanner:
 
     def _shown(self, number: int, line: str) -> str:
         return repr(line + "\n" if number < self._last else line)
+
+
+def _header(content: str) -> str:
+    """Return the name of a section's header, "" where the line is none; it ends at the last `]`."""
+    return content[1 : content.rfind("]")] if content.startswith("[") and "]" in content else ""
+
+
+def _delimiter(content: str) -> int | None:
+    found = [index for index in (content.find("="), content.find(":")) if index >= 0]
+    return min(found, default=None)
 
 
 def _comment_start(line: str) -> int | None:

@@ -73,7 +73,7 @@ def _parse_log(text: str) -> str:
         return ""
     if lowered == "auto":
         return AUTO
-    return _parse_main_log(text)
+    return SYSLOG if lowered == SYSLOG else parse_file_path(text)
 
 
 def _format_log(target: str) -> str:
@@ -81,7 +81,7 @@ def _format_log(target: str) -> str:
 
 
 def _parse_main_log(text: str) -> str:
-    return SYSLOG if text.lower() == SYSLOG else parse_file_path(text)
+    return SYSLOG if text == SYSLOG else parse_file_path(text)
 
 
 def parse_name(text: str) -> str:

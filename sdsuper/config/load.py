@@ -21,7 +21,9 @@ from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options
 from sdsuper.config.servers import read_rpcinterfaces, read_servers
 from sdsuper.config.sources import read_sources
 from sdsuper.config.types import EVENT_TYPES
-from sdsuper.errors import Problem
+from sdsuper.errors import ConfigError, Problem
+
+__all__ = ["ConfigError", "load"]
 
 
 def load(

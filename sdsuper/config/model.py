@@ -398,6 +398,7 @@ class ServerConfig:
         SOCKET_FILE,
         default=None,
         sections=("unix_http_server",),
+        error="section [{section}] has no file value",
         help="The path of the socket; required.",
     )
     username: str | None = option(

@@ -286,7 +286,7 @@ def _read_events(reader: SectionReader, event_types: Collection[str]) -> tuple[s
             reason = f"Unknown event type {event}"
             message = option.error.format(reason=reason, section=reader.section.name)
             reader.problem(message, option, reason=reason, hint=nearest(event, known))
-    return events
+    return tuple(dict.fromkeys(events))
 
 
 def _read_socket(reader: SectionReader, user: Any) -> FcgiSocketConfig | None:
@@ -408,9 +408,6 @@ class _ProgramReader:
 
     def _check_numbers(self, values: Mapping[tuple[str, ...], Any]) -> None:
         reader = self._reader
-        if values["stopasgroup",] and not values["killasgroup",]:
-            message = "Cannot set stopasgroup=true and killasgroup=false"
-            reader.problem(message, option_named(ProcessConfig, "killasgroup"))
         option = option_named(ProcessConfig, "process_name")
         value = self._section.values.get(option.key)
         template = option.unset if value is None else value.text
@@ -422,6 +419,9 @@ class _ProgramReader:
         if values["numprocs",] > 1 and "%(process_num)" not in (template or ""):
             message = "%(process_num) must be present within process_name when numprocs > 1"
             reader.problem(message, count)
+        if values["stopasgroup",] and not values["killasgroup",]:
+            message = "Cannot set stopasgroup=true and killasgroup=false"
+            reader.problem(message, option_named(ProcessConfig, "killasgroup"))
         if values["numprocs",] > NUMPROCS_MAX:
             reader.problem(f"numprocs must not be above {NUMPROCS_MAX}", count)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sdsuper.config.client import ClientConfig, ClientPluginConfig
+from sdsuper.config import client
 from sdsuper.config.model import (
     DaemonConfig,
     FcgiSocketConfig,
@@ -16,7 +16,7 @@ from sdsuper.config.model import (
     RpcInterfaceConfig,
     ServerConfig,
 )
-from sdsuper.config.option import Option, options_of
+from sdsuper.config.option import RESTART, Expand, Kind, Option, options_of
 
 DECLARATIONS: tuple[type, ...] = (
     DaemonConfig,
@@ -27,8 +27,6 @@ DECLARATIONS: tuple[type, ...] = (
     FcgiSocketConfig,
     GroupConfig,
     RpcInterfaceConfig,
-    ClientConfig,
-    ClientPluginConfig,
 )
 """Every class that declares options, in the order of the documentation."""
 
@@ -47,7 +45,27 @@ def options_by_kind() -> Mapping[str, tuple[Option, ...]]:
         for option in options_of(declaration):
             for kind in option.sections:
                 found.setdefault(kind, []).append(option)
+    found["supervisorctl"] = [_client_option(option) for option in client.OPTIONS]
     return {kind: tuple(options) for kind, options in found.items()}
+
+
+def _client_option(declared: client.ClientOption) -> Option:
+    name = declared.accepts.rpartition(" ")[2] if declared.accepts.startswith("a") else "URL"
+    return Option(
+        key=declared.key,
+        path=(declared.key,),
+        kind=Kind(name, declared.accepts, declared.parse, str),
+        default=declared.default,
+        unset=None,
+        required=False,
+        help=declared.help,
+        expand=Expand.COMMON,
+        on_change=RESTART,
+        sections=("supervisorctl",),
+        error="{reason}",
+        flag=None,
+        secret=declared.secret,
+    )
 
 
 @cache

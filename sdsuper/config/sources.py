@@ -10,50 +10,8 @@ from sdsuper.config.findings import Findings, SectionReader
 from sdsuper.config.ini import Document
 from sdsuper.config.model import IncludeConfig
 from sdsuper.config.option import option_named
+from sdsuper.config.reading import decode, read_stable, read_text
 from sdsuper.errors import ConfigError, Problem
-
-_READS_MAX = 10
-
-
-def read_text(path: str) -> str:
-    """Return a file's text; one that changes while it is read is read again, a few times.
-
-    Raises:
-        ConfigError: It is missing, cannot be read, or is not UTF-8.
-    """
-    try:
-        return _decode(_read_stable(path), path)
-    except FileNotFoundError:
-        raise ConfigError([Problem(f"could not find config file {path}", file=path)]) from None
-    except OSError as error:
-        message = f"could not read config file {path}"
-        reason = f"{message}: {error.strerror}"
-        raise ConfigError([Problem(message, file=path, reason=reason)]) from None
-
-
-def _read_stable(path: str) -> bytes:
-    for _ in range(_READS_MAX):
-        before = os.stat(path)
-        with open(path, "rb") as file:
-            data = file.read()
-        after = os.stat(path)
-        if _version(before) == _version(after) and len(data) in (after.st_size, before.st_size):
-            break
-        if not after.st_size:  # a pipe or a file of /proc has no size to compare
-            break
-    return data
-
-
-def _version(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _decode(data: bytes, path: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(str(error), file=path, line=line, accepted="UTF-8")]) from None
 
 
 @dataclass(frozen=True)
@@ -100,12 +58,12 @@ def read_sources(path: str, here: str, names: Names, findings: Findings) -> Sour
 
 def _read_included(path: str, findings: Findings) -> str | None:
     try:
-        data = _read_stable(path)
+        data = read_stable(path)
     except OSError as error:
         findings.warn(f"could not read included file {path}: {error.strerror}")
         return None
     findings.info(f'Included extra file "{path}" during parsing')
-    return _decode(data, path)
+    return decode(data, path)
 
 
 def _included(document: Document, here: str, names: Names, findings: Findings) -> list[str]:

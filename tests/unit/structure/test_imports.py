@@ -27,13 +27,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "rpc": LEAF,
     "daemon": (*EDGES, "core", "config", *VALUES),
     "server": ("daemon", "rpc", *EDGES, "core", "config", *VALUES),
-    "ctl": ("rpc", "config.ini", "config.option", "config.model", "core.states", *VALUES),
+    "ctl": (
+        "rpc",
+        *(f"config.{name}" for name in ("client", "find", "ini", "option", "model")),
+        "core.states",
+        *VALUES,
+    ),
     "sdsuperd": ("server", "daemon", "rpc", *EDGES, "core", "config", *VALUES),
     "sdsuperctl": ("ctl", "rpc", *VALUES),
 }
 """Layer to what it may import of the package, besides itself and the version numbers."""
 
 STANDARD_LIBRARY_ONLY = ("values", "errors", "config", "core")
+EXCEPT = {"config.commands": ("click",)}
+"""Modules of those layers that are a command line, imported when it is used."""
 
 IMPURE = frozenset(
     {"asyncio", "datetime", "logging", "os", "random", "socket", "subprocess", "threading", "time"}
@@ -76,6 +83,7 @@ def offences(path: Path, package: Path = PACKAGE) -> Iterator[str]:
         top = name.split(".")[0]
         if top != "sdsuper":
             foreign = layer in STANDARD_LIBRARY_ONLY and top not in sys.stdlib_module_names
+            foreign = foreign and top not in EXCEPT.get(dotted(path, package), ())
             if foreign or (layer == "core" and top in IMPURE):
                 yield f"{path.name}:{line}: {layer} may not import {top}"
             continue
