@@ -126,6 +126,10 @@ class Stream:
         """Begin to call `connection.send_part`."""
         raise NotImplementedError
 
+    def resume(self) -> None:
+        """The client took what waited: go on."""
+        raise NotImplementedError
+
     def stop(self) -> None:
         """The connection is gone: call it no more."""
         raise NotImplementedError
@@ -266,6 +270,8 @@ class Connection(asyncio.Protocol):
         self._set_deadline()
         if self.phase is not Phase.BUSY:
             self._transport.resume_reading()
+        if self._stream is not None and self.phase is Phase.STREAM:
+            self._stream.resume()
         self._advance()
 
     # -- reading -----------------------------------------------------------------------------------

@@ -136,12 +136,19 @@ def _open_inet(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             # `[::]:9001` beside `*:9001` must work, so v6 leaves v4 alone.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
+        _bind_inet(sock, host, port)
         _listen(sock)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _bind_inet(sock: socket.socket, host: str, port: int) -> None:
+    try:
+        sock.bind((host, port))
+    except UnicodeError as error:  # a name that is none, such as a..b
+        raise OSError(socket.EAI_NONAME, "not a host name") from error
 
 
 def _open_unix(config: ServerConfig, path: str) -> socket.socket:

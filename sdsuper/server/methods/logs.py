@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 
 from sdsuper.daemon.loop import Daemon
+from sdsuper.logs import tail
+from sdsuper.logs.tail import to_text
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.lookup import find_process
 from sdsuper.server.registry import method
@@ -185,77 +187,19 @@ def _clear(daemon: Daemon, name: Namespec, sent: str) -> None:
 def _read(path: str | None, offset: int, length: int) -> str:
     if path is None or not os.path.exists(path):
         raise Fault(FaultCode.NO_FILE, path or "")
-    if length < 0 or (offset < 0 and length != 0):
-        raise Fault(FaultCode.BAD_ARGUMENTS)
     try:
-        return read_window(path, offset, length)
+        return to_text(tail.read_log(path, offset, length))
+    except tail.WindowError as error:
+        raise Fault(FaultCode.BAD_ARGUMENTS) from error
     except OSError as error:
         raise Fault(FaultCode.FAILED) from error
-
-
-def read_window(path: str, offset: int, length: int) -> str:
-    """Return part of a file as text.
-
-    Args:
-        path: The file.
-        offset: First byte; negative: that many bytes before the end.
-        length: Bytes at most; 0: up to the end.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with open(path, "rb", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        begin = max(0, size + offset) if offset < 0 else min(offset, size)
-        file.seek(begin)
-        wanted = min(length, size - begin) if length else size - begin
-        return _text(_read_fully(file.fileno(), wanted))
 
 
 def _tail(path: str | None, offset: int, length: int) -> list[object]:
     if path is None:
         return ["", 0, False]
     try:
-        text, end, overflow = tail_window(path, offset, length)
+        found = tail.tail_log(path, offset, length)
     except OSError:
         return ["", 0, False]
-    return [text, end, overflow]
-
-
-def tail_window(path: str, offset: int, length: int) -> tuple[str, int, bool]:
-    """Return text, size of the file, and whether there was more than `length` after `offset`.
-
-    The arithmetic is Supervisor's, whose clients rely on its corners.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with open(path, "rb", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        overflow = size > offset + length
-        if overflow:
-            offset = size - 1
-        if offset + length > size:
-            length = 0 if offset > size - 1 else length
-            offset = size - length
-        file.seek(max(0, offset))
-        # Beyond the end there is nothing, so a huge length costs nothing either.
-        data = _read_fully(file.fileno(), min(max(0, length), size))
-        return _text(data), size, overflow
-
-
-def _read_fully(descriptor: int, wanted: int) -> bytes:
-    """Read `wanted` bytes, or up to the end; one read may return less on some file systems."""
-    chunks: list[bytes] = []
-    while wanted > 0:
-        chunk = os.read(descriptor, wanted)
-        if not chunk:
-            break
-        chunks.append(chunk)
-        wanted -= len(chunk)
-    return b"".join(chunks)
-
-
-def _text(data: bytes) -> str:
-    # A window may cut a character, and a program may write what it likes: never an error.
-    return data.decode("utf-8", "replace")
+    return [to_text(found.data), found.size, found.overflow]

@@ -15,7 +15,6 @@ from sdsuper.config.model import Autorestart, ChannelConfig
 from sdsuper.core.facts import StartRequested
 from sdsuper.errors import UsageError
 from sdsuper.rpc.faults import FaultCode
-from sdsuper.server.methods.logs import read_window, tail_window
 from sdsuper.server.registry import Registry, method
 from tests.unit.server.calls import Caller, group, outcome, program, result, settle, solo
 
@@ -165,54 +164,13 @@ def log(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("offset", "length", "text"),
-    [
-        (0, 0, "0123456789"),
-        (4, 0, "456789"),
-        (4, 2, "45"),
-        (4, 100, "456789"),
-        (10, 0, ""),
-        (11, 5, ""),
-        (10**30, 10**30, ""),
-        (-3, 0, "789"),
-        (-10, 0, "0123456789"),
-        (-11, 0, "0123456789"),
-        (-(10**30), 0, "0123456789"),
-    ],
-)
-def test_read_window(log: str, offset: int, length: int, text: str) -> None:
-    assert read_window(log, offset, length) == text
-
-
-@pytest.mark.parametrize(
-    ("offset", "length", "expected"),
-    [
-        (0, 100, ("out\n", 4, False)),
-        (0, 2, ("t\n", 4, True)),
-        (4, 100, ("", 4, False)),
-        (100, 100, ("", 4, False)),
-        (0, 4, ("out\n", 4, False)),
-        (2, 2, ("t\n", 4, False)),
-        (0, 0, ("", 4, True)),
-        (0, 1, ("\n", 4, True)),
-        (-5, 2, ("t\n", 4, True)),
-        (0, -5, ("", 4, True)),
-        (10**30, 10**30, ("", 4, False)),
-        (0, 10**30, ("out\n", 4, False)),
-    ],
-)
-def test_tail_window(tmp_path: Path, offset: int, length: int, expected: object) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"out\n")
-    assert tail_window(str(path), offset, length) == expected
-
-
 def test_text_that_is_none_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes("a\u00e9".encode() + b"\xff\x1b[1m")
-    assert read_window(str(path), 2, 0) == "\ufffd\ufffd\x1b[1m"
-    assert tail_window(str(path), 0, 3)[0] == "[1m"
+    caller = Caller(solo("a"))
+    caller.fake.logfiles["a", "stdout"] = str(path)
+    assert call(caller, "readProcessLog", "a", 2, 0) == "\ufffd\ufffd\ufffd[1m"
+    assert call(caller, "tailProcessLog", "a", 0, 3) == ["[1m", 8, True]
 
 
 READERS = ["readProcessStdoutLog", "readProcessLog", "readProcessStderrLog"]
