@@ -89,9 +89,9 @@ class Outlets:
             )
             for channel, each in self._configs.items()
         }
-        for name in self._generated():
+        for generated in self._generated():
             with contextlib.suppress(OSError):  # the next start tells what is wrong
-                self._channels[name].open()
+                self._channels[generated].open()
 
     def _generated(self) -> list[ChannelName]:
         """Return the channels whose files must stay open.

@@ -15,20 +15,24 @@ class Entry:
     Attributes:
         started: Start time in clock ticks since boot.
         zombie: Dead, and not yet reaped by its parent.
+        exiting: On its way to that: its memory is gone, its children are still its own.
     """
 
     pid: int
     group: int
     started: int
     zombie: bool
+    exiting: bool
     comm: str
 
     def __str__(self) -> str:
         return f"{self.comm} (pid {self.pid})"
 
 
-_STATE, _PGRP, _STARTTIME = 0, 2, 19
+_STATE, _PGRP, _FLAGS, _STARTTIME = 0, 2, 6, 19
 """Fields of /proc/PID/stat, counted behind the command name."""
+
+_PF_EXITING = 0x4  # linux/sched.h
 
 
 def look_up(pid: int) -> Entry | None:
@@ -45,6 +49,7 @@ def look_up(pid: int) -> Entry | None:
         group=int(fields[_PGRP]),
         started=int(fields[_STARTTIME]),
         zombie=fields[_STATE] in (b"Z", b"X"),
+        exiting=bool(int(fields[_FLAGS]) & _PF_EXITING),
         comm=head.partition(b"(")[2].decode(errors="replace"),
     )
 

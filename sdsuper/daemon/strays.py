@@ -28,6 +28,10 @@ _KILL_AGAIN_AFTER = 0.05
 """Seconds between two rounds of SIGKILL, against trees that fork faster than they die."""
 
 
+_LOOKS = 20
+"""How often in a row the table is looked at before it counts as changing too fast."""
+
+
 @dataclass(slots=True)
 class Sweep:
     """One invocation's strays on their way out."""
@@ -85,16 +89,17 @@ class Strays:
         """
         sweep = Sweep(name, f"{INVOCATION_VARIABLE}={invocation}".encode(), pid, seen, done)
         left = self._find(sweep)
-        if not left:
+        if left is not None and not left:
             done()
             return
-        self._report(
-            Level.WARN,
-            f"ending what '{name}' ({pid}) left behind: {', '.join(map(str, left))}",
-        )
+        if left:
+            self._report(
+                Level.WARN,
+                f"ending what '{name}' ({pid}) left behind: {', '.join(map(str, left))}",
+            )
         self._sweeps.append(sweep)
         sweep.timer = asyncio.get_running_loop().call_later(grace, self._kill, sweep)
-        self._signal(sweep, left, signal.SIGTERM)
+        self._signal(sweep, left or (), signal.SIGTERM)
 
     def look_again(self) -> None:
         """Check all sweeps; called when a child that is no main process was reaped."""
@@ -103,8 +108,9 @@ class Strays:
 
     def _advance(self, sweep: Sweep) -> None:
         left = self._find(sweep)
-        if left:
-            self._signal(sweep, left, signal.SIGKILL if sweep.killing else signal.SIGTERM)
+        if left is None or left:
+            number = signal.SIGKILL if sweep.killing else signal.SIGTERM
+            self._signal(sweep, left or (), number)
             return
         self._sweeps.remove(sweep)
         if sweep.timer is not None:
@@ -125,24 +131,42 @@ class Strays:
         sweep.timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill, sweep)
         self._advance(sweep)
 
-    def _find(self, sweep: Sweep) -> list[proctable.Entry]:
-        orphans = [pid for pid in proctable.children(os.getpid()) if not self._is_main(pid)]
-        if not orphans:
-            return []
-        roots = [pid for pid in orphans if self._belongs(sweep, pid)]
-        entries = (proctable.look_up(pid) for pid in proctable.tree(roots))
-        return [entry for entry in entries if entry is not None and not entry.zombie]
+    def _find(self, sweep: Sweep) -> list[proctable.Entry] | None:
+        """Return what is left alive, None where that changes too fast to tell.
+
+        Our children leave the list only when we reap them, and each stray descends from one of
+        them. So a list that is the same before and after a look has missed nobody: a stray
+        that forked and ended meanwhile would have handed us its child. The one gap is a stray
+        that is just exiting: its environment is gone already while its children are still its
+        own, so it cannot be told whose it is until it has ended.
+        """
+        before = self._orphans()
+        for _ in range(_LOOKS):
+            if not before:
+                return []
+            owned = {pid: self._belongs(sweep, pid) for pid in before}
+            roots = [pid for pid, belongs in owned.items() if belongs]
+            entries = [proctable.look_up(pid) for pid in proctable.tree(roots)]
+            after = self._orphans()
+            if after == before and None not in owned.values():
+                return [entry for entry in entries if entry is not None and not entry.zombie]
+            before = after
+        return None
+
+    def _orphans(self) -> list[int]:
+        return [pid for pid in proctable.children(os.getpid()) if not self._is_main(pid)]
 
     @staticmethod
-    def _belongs(sweep: Sweep, pid: int) -> bool:
+    def _belongs(sweep: Sweep, pid: int) -> bool | None:
         entry = proctable.look_up(pid)
         if entry is None or entry.zombie:
             return False
-        return (
-            entry.group == sweep.group
-            or sweep.seen.get(pid) == entry.started
-            or proctable.has_variable(pid, sweep.mark)
-        )
+        if entry.group == sweep.group or sweep.seen.get(pid) == entry.started:
+            return True
+        if proctable.has_variable(pid, sweep.mark):
+            return True
+        entry = proctable.look_up(pid)
+        return None if entry is not None and entry.exiting and not entry.zombie else False
 
     @staticmethod
     def _signal(sweep: Sweep, entries: Iterable[proctable.Entry], number: signal.Signals) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import signal
 import sys
 import xmlrpc.client
@@ -14,6 +15,9 @@ import pytest
 
 from tests.integration.conftest import StartDaemon
 from tests.integration.harness import Daemon, NotStartedError
+
+PYTHON = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+"""One that other users may execute too."""
 
 PROBE = """
 import json, os, resource, signal, sys
@@ -42,7 +46,7 @@ def probe(start_daemon: StartDaemon, options: str = "", **daemon_options: Any) -
     daemon.dir.chmod(0o755)
     script.chmod(0o644)
     daemon.write(
-        f"[program:probe]\ncommand={sys.executable} {script}\nstdout_logfile={daemon.dir}/out\n"
+        f"[program:probe]\ncommand={PYTHON} {script}\nstdout_logfile={daemon.dir}/out\n"
         f"{options.format(dir=daemon.dir)}\n"
     )
     daemon.ctl("update")

@@ -136,14 +136,15 @@ def test_strays_of_one_program_are_not_anothers(start_daemon: StartDaemon) -> No
     (left,) = sleepers(daemon)
     environment = Path(f"/proc/{left.pid}/environ").read_bytes().split(b"\0")
     assert b"SUPERVISOR_PROCESS_NAME=two" in environment
-    assert daemon.state("two") == "RUNNING"
+    assert daemon.state("two") in ("STARTING", "RUNNING")
 
 
 def test_a_tree_that_forks_faster_than_it_dies(start_daemon: StartDaemon) -> None:
     hydra = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "while True:\n"
+        "end = time.monotonic() + 30\n"  # whatever happens, it stops by itself
+        "while time.monotonic() < end:\n"
         "    if os.fork() == 0:\n"
         "        os.setsid()\n"
         "    else:\n"
