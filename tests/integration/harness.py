@@ -282,6 +282,19 @@ class Daemon:
 
     def start(self) -> None:
         """Start the daemon (again) and wait until its socket answers."""
+        self._launch()
+        self.wait(self._answers, self._start_timeout, "the daemon answers")
+
+    def refuse(self) -> CtlResult:
+        """Start a daemon that must end by itself; return what it said and its exit status."""
+        self._launch()
+        try:
+            status = self.wait_end(30)
+            return CtlResult(self.console(), status)
+        finally:
+            self._end(show=False)
+
+    def _launch(self) -> None:
         command = [*self._prefix, str(BIN / PEERS[self.peer].daemon), "-n", "-c", str(self.ini)]
         environment = clean_environment({MARK: self._mark, **self._environment})
         with (self.dir / "console").open("ab") as console:
@@ -293,7 +306,6 @@ class Daemon:
                 cwd=self.dir,
                 env=environment,
             )
-        self.wait(self._answers, self._start_timeout, "the daemon answers")
 
     def _answers(self) -> bool:
         if self.popen.poll() is not None:
