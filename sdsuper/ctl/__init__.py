@@ -1,0 +1,1 @@
+"""The client: what operators type, and what they see."""

@@ -1,0 +1,219 @@
+"""Commands about output: read, follow and clear logs, talk to a process."""
+
+from __future__ import annotations
+
+from sdsuper.ctl import render
+from sdsuper.ctl.commands import command
+from sdsuper.ctl.commands.process import Verb, tell, tell_results
+from sdsuper.ctl.control import Status
+from sdsuper.rpc.client import ProtocolError
+from sdsuper.rpc.faults import Fault, FaultCode
+
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from sdsuper.ctl.control import Control
+    from sdsuper.rpc.client import Stream
+
+TAIL_BYTES = 1600
+"""What `tail` shows without a number."""
+
+PRESS_CTRL_C = "==> Press Ctrl-C to exit <=="
+CHANNELS = ("stdout", "stderr")
+CLEAR = Verb("clear", "cleared", {FaultCode.FAILED: "failed"}, tells_failed=False)
+
+_LOG_ERRORS = {
+    FaultCode.NO_FILE: "no log file",
+    FaultCode.FAILED: "unknown error reading log",
+}
+_ENCODING = (
+    "Warning: sys.stdout.encoding is set to %s, so Unicode output may fail. "
+    "Check your LANG and PYTHONIOENCODING environment settings."
+)
+_UNQUOTED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~/:*")
+
+
+@command(
+    ("tail <name> [stdout|stderr]", f"print the last {TAIL_BYTES} bytes of a log (of stdout)"),
+    ("tail -<n> <name> [stdout|stderr]", "print the last n bytes; -0 prints everything"),
+    ("tail -f <name> [stdout|stderr]", "print the log as it grows, until Ctrl-C"),
+)
+def tail(control: Control, words: list[str]) -> None:
+    """Print the end of a process's log, or follow it."""
+    if not words:
+        control.misused(tail, "Error: too few arguments")
+        return
+    if len(words) > 3:
+        control.misused(tail, "Error: too many arguments")
+        return
+    modifier = words.pop(0) if words[0].startswith("-") else None
+    if not words:
+        control.fail(Status.FAILED, "Error: tail requires process name")
+        return
+    channel = words[-1].lower() if len(words) > 1 else "stdout"
+    if channel not in CHANNELS:
+        control.fail(Status.FAILED, f"Error: bad channel {channel!r}")
+        return
+    name = words[0]
+    if modifier == "-f":
+        _follow(control, f"/logtail/{quote(name)}/{channel}")
+        return
+    length = _length(control, modifier)
+    if length is not None:
+        errors = {**_LOG_ERRORS, FaultCode.BAD_NAME: "no such process name"}
+        _read(control, f"readProcess{channel.capitalize()}Log", name, length, errors)
+
+
+@command(
+    ("maintail", f"print the last {TAIL_BYTES} bytes of the daemon's own log"),
+    ("maintail -<n>", "print the last n bytes; -0 prints everything"),
+    ("maintail -f", "print the log as it grows, until Ctrl-C"),
+)
+def maintail(control: Control, words: list[str]) -> None:
+    """Print the end of the daemon's own log, or follow it."""
+    if len(words) > 1:
+        control.misused(maintail, "Error: too many arguments")
+        return
+    modifier = words[0] if words else None
+    if modifier == "-f":
+        _follow(control, "/mainlogtail")
+        return
+    length = _length(control, modifier)
+    if length is not None:
+        _read(control, "readLog", None, length, _LOG_ERRORS)
+
+
+def _length(control: Control, modifier: str | None) -> int | None:
+    """Return the number of `-N`; None after saying that it is none."""
+    if modifier is None:
+        return TAIL_BYTES
+    try:
+        if modifier.startswith("-"):
+            return int(modifier[1:])
+    except ValueError:
+        pass
+    control.fail(Status.FAILED, f"Error: bad argument {modifier}")
+    return None
+
+
+def _read(
+    control: Control, method: str, name: str | None, length: int, errors: dict[int, str]
+) -> None:
+    _warn_of_encoding(control)
+    params = (-length, 0) if name is None else (name, -length, 0)
+    try:
+        text = control.call(method, *params)
+    except Fault as error:
+        if error.code not in errors:
+            raise
+        control.fail(Status.FAILED, f"{name or 'supervisord'}: ERROR ({errors[error.code]})")
+        return
+    control.print(text)
+
+
+def _warn_of_encoding(control: Control) -> None:
+    if not control.encoding.lower().startswith("utf"):
+        control.print(_ENCODING % control.encoding)
+
+
+def quote(name: str) -> str:
+    """Return a name as it stands in a URL's path."""
+    data = name.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _UNQUOTED else f"%{byte:02X}" for byte in data)
+
+
+def _follow(control: Control, path: str) -> None:
+    """Print a log as it grows, until Ctrl-C or until the server goes away."""
+    _warn_of_encoding(control)
+    control.print(PRESS_CTRL_C)
+    try:
+        stream = _open_stream(control, path)
+        try:
+            while stream is not None and (data := stream.read()):
+                control.out.write(data)
+        finally:
+            if stream is not None:
+                stream.close()
+    except KeyboardInterrupt:
+        control.print("")
+
+
+def _open_stream(control: Control, path: str) -> Stream | None:
+    """Return a log's stream; None after saying on stderr why there is none."""
+    url = control.settings.url + path
+    try:
+        return control.client.stream(path)
+    except ProtocolError as error:
+        if error.status == 401:
+            raise
+        control.errors.line(f"{url} Cannot read, status code {error.status}")
+    except OSError as error:
+        control.errors.line(f"{url} Cannot connect, error: {type(error)} ({error})")
+    control.fail(Status.FAILED)
+    return None
+
+
+@command(
+    ("clear <name> ...", "empty the logs of processes"),
+    ("clear <group>:*", "empty the logs of all processes of a group"),
+    ("clear all", "empty the logs of every process"),
+)
+def clear(control: Control, words: list[str]) -> None:
+    """Empty the logs of processes."""
+    if not words:
+        control.misused(clear, "Error: clear requires a process name")
+        return
+    if "all" in words:
+        tell_results(control, CLEAR, control.call("clearAllProcessLogs"))
+        return
+    for word in words:
+        group, name = render.split_namespec(word)
+        names = _members(control, group) if name is None else [render.namespec(group, name)]
+        for shown in names:
+            _clear_one(control, shown)
+
+
+def _members(control: Control, group: str) -> list[str]:
+    infos = control.call("getAllProcessInfo")
+    names = [render.namespec(group, info["name"]) for info in infos if info["group"] == group]
+    if not names:
+        control.fail(Status.FAILED, f"{group}: ERROR (no such group)")
+    return names
+
+
+def _clear_one(control: Control, name: str) -> None:
+    try:
+        control.call("clearProcessLogs", name)
+    except Fault as error:
+        tell(control, CLEAR, name, error.code, error.text)
+    else:
+        tell(control, CLEAR, name, FaultCode.SUCCESS, "")
+
+
+@command(("fg <name>", "see what a process prints, send it what you type; Ctrl-C to exit"))
+def fg(control: Control, words: list[str]) -> None:
+    """Connect the terminal with a process."""
+    if not words:
+        control.misused(fg, "ERROR: no process name supplied")
+        return
+    if len(words) > 1:
+        control.fail(Status.FAILED, "ERROR: too many process names supplied")
+        return
+    name = words[0]
+    try:
+        info = control.call("getProcessInfo", name)
+    except Fault as error:
+        if error.code == FaultCode.BAD_NAME:
+            control.fail(Status.FAILED, "ERROR: bad process name supplied")
+        else:
+            control.print(f"ERROR: {render.fault(error)}")
+        return
+    if info["statename"] != "RUNNING":
+        control.fail(Status.FAILED, "ERROR: process not running")
+        return
+    control.print(PRESS_CTRL_C)
+    from sdsuper.ctl.foreground import attach
+
+    paths = (f"/logtail/{quote(name)}/{channel}" for channel in CHANNELS)
+    streams = [stream for path in paths if (stream := _open_stream(control, path))]
+    control.status = Status.OK  # a process may well have one log only
+    attach(control, name, streams)

@@ -1,0 +1,238 @@
+"""A session of the client: the connection, what is printed, the exit status, and one command."""
+
+from __future__ import annotations
+
+import sys
+
+from sdsuper.ctl import render
+from sdsuper.rpc.client import Client, ProtocolError
+from sdsuper.rpc.faults import Fault, FaultCode
+
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, BinaryIO
+
+    from sdsuper.ctl.commands import Command
+    from sdsuper.ctl.settings import Settings
+
+API_VERSION = "3.0"
+
+NO_NAMESPACE = (
+    "Sorry, supervisord responded but did not recognize the supervisor namespace commands that "
+    "supervisorctl uses to control it.  Please check that the [rpcinterface:supervisor] section "
+    "is enabled in the configuration file (see sample.conf)."
+)
+WRONG_VERSION = (
+    "Sorry, this version of supervisorctl expects to talk to a server with API version "
+    f"{API_VERSION}, but the remote version is %s."
+)
+LOGIN_NEEDED = "Server requires authentication"
+
+
+class Status:
+    """Exit statuses, as scripts know them."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DOWN = 3
+    NO_NAMESPACE = 3
+    UNKNOWN = 4
+    REFUSED = 4
+    WRONG_VERSION = 5
+    NOT_RUNNING = 7
+    NO_SOCKET = 7
+    INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
+
+
+class OutputClosed(Exception):  # noqa: N818 - nothing went wrong
+    """Nobody reads what we print any more."""
+
+
+class Output:
+    """Text to a stream of bytes: UTF-8 whatever the locale, at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def line(self, text: str) -> None:
+        """Write text and a newline."""
+        self.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are.
+
+        Raises:
+            OutputClosed: Nobody reads them.
+        """
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except BrokenPipeError:
+            raise OutputClosed from None
+
+
+class Control:
+    """One session.
+
+    Attributes:
+        settings: How to reach the daemon.
+        client: The connection.
+        out: What commands print.
+        errors: What goes to stderr.
+        status: The exit status so far: a later failure overwrites it, success leaves it.
+        ended: Whether the shell is to end.
+        ask: Prompts for a line; raises EOFError where nobody answers.
+        encoding: What stdout is said to take; what we print is UTF-8 all the same.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        out: Output,
+        errors: Output,
+        commands: Mapping[str, Command],
+        connect: Callable[[Settings], Client] | None = None,
+        ask: Callable[[str], str] = input,
+    ) -> None:
+        self.settings = settings
+        self.out = out
+        self.errors = errors
+        self.commands = commands
+        self.status = Status.OK
+        self.ended = False
+        self.ask = ask
+        self.encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        self._connect = connect or _client
+        self.client = self._connect(settings)
+
+    # What commands use
+
+    def call(self, method: str, *params: object) -> Any:
+        """Call a method of the supervisor namespace; raises what Client.call does."""
+        return self.client.call(f"supervisor.{method}", *params)
+
+    def print(self, text: str) -> None:
+        """Print text and a newline."""
+        self.out.line(text)
+
+    def fail(self, status: int, text: str | None = None) -> None:
+        """Set the exit status, after printing why."""
+        if text is not None:
+            self.print(text)
+        self.status = status
+
+    def misused(self, command: Command, text: str, status: int = Status.FAILED) -> None:
+        """Say how a command is used, after what was wrong."""
+        self.print(text)
+        self.print(command.help)
+        self.status = status
+
+    def confirms(self, question: str) -> bool:
+        """Ask before something drastic, where there is somebody to ask."""
+        return not self.settings.interactive or self.ask(question)[:1] in {"y", "Y"}
+
+    def open(self, url: str) -> None:
+        """Turn to another server."""
+        self.client.close()
+        self.settings.url = url
+        self.client = self._connect(self.settings)
+
+    # Running a line
+
+    def run(self, line: str) -> None:
+        """Run one line of words, as they were typed; whatever fails is told and sets the status.
+
+        Raises:
+            KeyboardInterrupt: It was interrupted.
+            OutputClosed: Nobody reads what it prints.
+        """
+        line = line.strip()
+        if not line:
+            return
+        name, rest = split_command(line)
+        command = self.commands.get(name)
+        if command is None:
+            self.fail(Status.FAILED, f"*** Unknown syntax: {line}")
+            return
+        try:
+            while not self._try(command, rest.split()):
+                pass
+        except EOFError:
+            self.fail(Status.FAILED, "")  # nobody there to answer what we ask
+        finally:
+            self.client.close()
+
+    def _try(self, command: Command, words: list[str]) -> bool:
+        """Run a command; return whether that was it, False to try again with a new login."""
+        try:
+            if not command.checks or self._server_is_up(command):
+                command.act(self, words)
+        except ProtocolError as error:
+            if error.status != 401:
+                self.fail(Status.FAILED, render.unexpected(error))
+                return True
+            self.print(LOGIN_NEEDED)
+            self.status = Status.FAILED
+            return not self._log_in()
+        except (Fault, OSError, ValueError) as error:
+            friendly = render.unreachable(self.settings.url, error)
+            if friendly is not None:
+                self.print(friendly)
+            self.fail(Status.FAILED, render.unexpected(error))
+        return True
+
+    def _server_is_up(self, command: Command) -> bool:
+        """Call the server once before a command; say what is wrong with it, if anything is."""
+        status, text = Status.OK, None
+        try:
+            version = self.call("getVersion")
+            if version != API_VERSION:
+                status, text = Status.WRONG_VERSION, WRONG_VERSION % version
+        except Fault as error:
+            if error.code != FaultCode.UNKNOWN_METHOD:
+                raise
+            status, text = Status.NO_NAMESPACE, NO_NAMESPACE
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            refused = isinstance(error, ConnectionRefusedError)
+            status = Status.REFUSED if refused else Status.NO_SOCKET
+            text = render.unreachable(self.settings.url, error)
+        if text is None:
+            return True
+        self.fail(command.unreachable_status or status, text)
+        return False
+
+    def _log_in(self) -> bool:
+        """Ask for a login, where there is somebody to ask."""
+        if not self.settings.interactive:
+            return False
+        self.settings.username = self.ask("Username:")
+        self.settings.password = self._ask_password()
+        self.print("")
+        self.status = Status.OK
+        self.client.close()
+        self.client = self._connect(self.settings)
+        return True
+
+    def _ask_password(self) -> str:
+        if not sys.stdin.isatty():
+            return self.ask("Password: ")
+        import getpass
+
+        return getpass.getpass()
+
+
+def _client(settings: Settings) -> Client:
+    return Client(settings.url, settings.username, settings.password)
+
+
+def split_command(line: str) -> tuple[str, str]:
+    """Return the command's name and the rest of a line; `?` is short for `help`."""
+    if line.startswith("?"):
+        return "help", line[1:]
+    end = 0
+    while end < len(line) and line[end].isascii() and (line[end].isalnum() or line[end] == "_"):
+        end += 1
+    return line[:end], line[end:]

@@ -1,0 +1,24 @@
+"""sdsuperctl: the command that operators and scripts type."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the client and return its exit status.
+
+    Args:
+        argv: What stands behind the command's name; None: this process's own.
+    """
+    from sdsuper.ctl.app import run
+
+    return run(sys.argv[0], sys.argv[1:] if argv is None else argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
