@@ -74,7 +74,7 @@ from sdsuper.core.restart import (
     decide,
     is_expected,
 )
-from sdsuper.core.states import TRANSITIONS, ProcessState, Wanted
+from sdsuper.core.states import SIGNALLABLE_STATES, TRANSITIONS, ProcessState, Wanted
 from sdsuper.values import ExitStatus, Instant, Level, Namespec, signal_name
 
 STRAYS_GRACE_MIN = 2.0
@@ -237,11 +237,12 @@ class _Turn:
         """Change any field but the state."""
         self.process = replace(self.process, **values)
 
-    def enter(self, state: ProcessState) -> None:
-        """Change the state: the one place that does."""
+    def enter(self, state: ProcessState, **values: Any) -> None:
+        """Change the state, and other fields with it: the one place that does."""
         left = self.process.state
         assert (left, state) in TRANSITIONS, f"{self.process.name}: {left!r} -> {state!r}"
-        self.process = replace(self.process, state=state, deadline=self._patience(state))
+        values = {"deadline": self._patience(state), **values}
+        self.process = replace(self.process, state=state, **values)
         self.told.append(Publish(_event(self.process, left)))
 
     def wait_for_strays(self) -> None:
@@ -258,7 +259,7 @@ class _Turn:
         self.told.append(Log(level, message))
 
     def spawn(self) -> None:
-        self.change(invocation=self.fresh)
+        self.change(invocation=self.fresh, deadline=None)
         process = self.process
         self.urgent.append(Spawn(process.name, process.invocation, process.config))
 
@@ -306,8 +307,7 @@ def _dead_pid(process: Process) -> int:
 def _start_requested(turn: _Turn) -> None:
     match turn.process.state:
         case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
-            turn.change(backoff=0)
-            _start(turn)
+            _start(turn, backoff=0)
         case ProcessState.STOPPING:
             turn.log(Level.WARN, f"process '{turn.process.name.process}' already running")
         case ProcessState.STARTING | ProcessState.RUNNING | ProcessState.BACKOFF:
@@ -325,8 +325,7 @@ def _stop_requested(turn: _Turn) -> None:
         case ProcessState.BACKOFF:
             name = turn.process.name.process
             turn.log(Level.DEBUG, f"Attempted to kill {name}, which is in BACKOFF state.")
-            turn.change(wanted=Wanted.DOWN)
-            turn.enter(ProcessState.STOPPED)
+            turn.enter(ProcessState.STOPPED, wanted=Wanted.DOWN)
         case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
             turn.change(wanted=Wanted.DOWN)
         case ProcessState.STOPPING | ProcessState.UNKNOWN:
@@ -338,22 +337,23 @@ def _stop_requested(turn: _Turn) -> None:
 def _signal_requested(turn: _Turn, signal: int) -> None:
     process = turn.process
     name = process.name.process
-    match process.state:
-        case ProcessState.STARTING | ProcessState.RUNNING | ProcessState.STOPPING if process.pid:
-            turn.log(Level.DEBUG, f"sending {name} (pid {process.pid}) sig {signal_name(signal)}")
-            turn.signal(signal, to_group=False, purpose=Purpose.SIGNAL)
-        case _:
-            turn.log(
-                Level.DEBUG,
-                f"attempted to send {name} sig {signal_name(signal)} but it wasn't running",
-            )
+    if process.state in SIGNALLABLE_STATES and process.pid:
+        turn.log(Level.DEBUG, f"sending {name} (pid {process.pid}) sig {signal_name(signal)}")
+        turn.signal(signal, to_group=False, purpose=Purpose.SIGNAL)
+    else:
+        turn.log(
+            Level.DEBUG,
+            f"attempted to send {name} sig {signal_name(signal)} but it wasn't running",
+        )
 
 
 # --- how a child comes and goes -----------------------------------------------------------------
 
 
-def _start(turn: _Turn) -> None:
-    turn.change(
+def _start(turn: _Turn, *, backoff: int) -> None:
+    turn.enter(
+        ProcessState.STARTING,
+        backoff=backoff,
         wanted=Wanted.UP,
         started=turn.now,
         spawned=None,
@@ -362,7 +362,6 @@ def _start(turn: _Turn) -> None:
         spawnerr=None,
         trouble=None,
     )
-    turn.enter(ProcessState.STARTING)
     if turn.process.residue is None:
         turn.spawn()
 
@@ -390,8 +389,7 @@ def _spawn_failed(turn: _Turn, error: str) -> None:
 
 
 def _succeed(turn: _Turn) -> None:
-    turn.change(backoff=0)
-    turn.enter(ProcessState.RUNNING)
+    turn.enter(ProcessState.RUNNING, backoff=0)
     turn.log(
         Level.INFO,
         f"success: {turn.process.name.process} entered RUNNING state, process has stayed up for "
@@ -450,25 +448,21 @@ def _up_at(process: Process) -> float:
 
 
 def _exited_too_quickly(turn: _Turn, status: ExitStatus) -> None:
-    _record_exit(turn, status, expected=False)
-    turn.change(spawnerr=EXITED_TOO_QUICKLY)
+    _record_exit(turn, status, expected=False, spawnerr=EXITED_TOO_QUICKLY)
     _log_exit(turn, status, expected=False)
     _fail(turn, EXITED_TOO_QUICKLY)
 
 
 def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
-    _record_exit(turn, status, expected=expected)
-    turn.change(exitstatus=status.value)
-    if not expected:
-        turn.change(spawnerr=f"Bad exit code {status.value}")
+    spawnerr = turn.process.spawnerr if expected else f"Bad exit code {status.value}"
+    _record_exit(turn, status, expected=expected, exitstatus=status.value, spawnerr=spawnerr)
     _log_exit(turn, status, expected=expected)
     turn.enter(ProcessState.EXITED)
     _restart_or_not(turn, ExitedByItself(status))
 
 
 def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
-    _record_exit(turn, status, expected=expected)
-    turn.change(exitstatus=status.value)
+    _record_exit(turn, status, expected=expected, exitstatus=status.value)
     turn.log(
         Level.INFO if expected else Level.WARN,
         f"stopped: {turn.process.name.process} ({status.describe()})",
@@ -479,9 +473,9 @@ def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
         turn.wait_for_strays()
 
 
-def _record_exit(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+def _record_exit(turn: _Turn, status: ExitStatus, *, expected: bool, **values: Any) -> None:
     record = ExitRecord(turn.process.pid, status, turn.now, expected)
-    turn.change(pid=0, last_exit=record)
+    turn.change(pid=0, last_exit=record, **values)
 
 
 def _log_exit(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
@@ -497,7 +491,6 @@ def _cleared(turn: _Turn) -> None:
     turn.change(residue=None)
     match turn.process.state:
         case ProcessState.STARTING if held:
-            turn.change(deadline=None)
             turn.spawn()
         case ProcessState.STOPPING:  # no child: it is gone, or never came to be
             turn.enter(ProcessState.STOPPED)
@@ -516,8 +509,7 @@ def _cleared(turn: _Turn) -> None:
 
 def _fail(turn: _Turn, error: str) -> None:
     failures = turn.process.backoff + 1
-    turn.change(backoff=failures)
-    turn.enter(ProcessState.BACKOFF)
+    turn.enter(ProcessState.BACKOFF, backoff=failures)
     _restart_or_not(turn, FailedStart(error, failures))
 
 
@@ -532,7 +524,7 @@ def _restart_or_not(turn: _Turn, end: FailedStart | ExitedByItself) -> None:
         case Restart() if turn.process.wanted is Wanted.DOWN:
             pass  # the daemon is stopping
         case Restart(at=at) if at <= turn.now.mono:
-            _start(turn)
+            _start(turn, backoff=turn.process.backoff)
         case Restart(at=at):
             turn.change(deadline=at)
         case _:
@@ -540,8 +532,7 @@ def _restart_or_not(turn: _Turn, end: FailedStart | ExitedByItself) -> None:
 
 
 def _give_up(turn: _Turn) -> None:
-    turn.change(backoff=0)
-    turn.enter(ProcessState.FATAL)
+    turn.enter(ProcessState.FATAL, backoff=0)
     turn.log(
         Level.INFO,
         f"gave up: {turn.process.name.process} entered FATAL state, "
@@ -596,18 +587,16 @@ def _deadline_passed(turn: _Turn) -> None:
     process = turn.process
     match process.state:
         case ProcessState.STARTING if process.pid:
-            turn.change(deadline=None)
             _succeed(turn)
         case ProcessState.BACKOFF:
-            _start(turn)
+            _start(turn, backoff=process.backoff)
         case ProcessState.STOPPING if process.pid:
             _kill(turn)
             pause = max(KILL_INTERVAL_MIN, process.config.stopwaitsecs)
             turn.change(deadline=turn.now.mono + pause)
         case ProcessState.STOPPING:
             _lose_patience_with_strays(turn)
-            turn.enter(ProcessState.STOPPED)
-            turn.change(deadline=None)
+            turn.enter(ProcessState.STOPPED, deadline=None)
         case ProcessState.STARTING | ProcessState.STOPPED | ProcessState.EXITED:
             _lose_patience_with_strays(turn)
         case ProcessState.FATAL:
@@ -639,8 +628,14 @@ def _shutdown_began(turn: _Turn) -> None:
             turn.enter(ProcessState.STOPPING)  # there is nothing to wait for a turn with
         case ProcessState.BACKOFF:
             turn.change(deadline=None)
-        case _:
+        case ProcessState.STARTING | ProcessState.RUNNING | ProcessState.STOPPING:
+            pass  # their turn comes, or has come
+        case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
             pass
+        case ProcessState.UNKNOWN:
+            pass
+        case _:
+            assert_never(turn.process.state)
 
 
 def _shutdown_reached(turn: _Turn) -> None:
@@ -648,8 +643,7 @@ def _shutdown_reached(turn: _Turn) -> None:
         case ProcessState.STARTING | ProcessState.RUNNING:
             _stop(turn)
         case ProcessState.BACKOFF:
-            turn.change(backoff=0)
-            turn.enter(ProcessState.FATAL)
+            turn.enter(ProcessState.FATAL, backoff=0)
         case ProcessState.UNKNOWN if turn.process.pid:
             _kill(turn)
             turn.change(deadline=turn.now.mono + _grace_max(turn.process))
