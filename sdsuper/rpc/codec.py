@@ -276,7 +276,10 @@ def dumps_response(value: object) -> bytes:
         TypeError: The value has no XML-RPC type (None has none).
     """
     before, after = _RESPONSE
-    return b"".join((before, dumps_value(value), after, b"</methodResponse>\n"))
+    parts = [before]
+    _write(value, parts.append)  # not dumps_value: large replies are copied once
+    parts += (after, b"</methodResponse>\n")
+    return b"".join(parts)
 
 
 def dumps_fault(fault: Fault) -> bytes:

@@ -16,7 +16,7 @@ from sdsuper.config.model import Autorestart, ChannelConfig, GroupConfig, Proces
 from sdsuper.core.process import Process
 from sdsuper.core.states import ProcessState
 from sdsuper.daemon.loop import Daemon
-from sdsuper.rpc.codec import Raw, dumps_members, join_struct
+from sdsuper.rpc.codec import INT_MAX, Raw, dumps_members, dumps_value, join_struct
 from sdsuper.values import Instant, Namespec
 
 AUTORESTART_VALUES: dict[Autorestart, bool | str] = {
@@ -74,7 +74,7 @@ def describe(process: Process, now: Instant) -> str:
     """Return the last column of `status`, in Supervisor's words."""
     match process.state:
         case ProcessState.RUNNING:
-            return f"pid {process.pid}, uptime {_uptime(process, now)}"
+            return _running(process, str(dt.timedelta(seconds=_uptime(process, now))))
         case ProcessState.FATAL | ProcessState.BACKOFF:
             return process.spawnerr or f'unknown error (try "tail {process.name.process}")'
         case ProcessState.STOPPED | ProcessState.EXITED:
@@ -83,9 +83,14 @@ def describe(process: Process, now: Instant) -> str:
             return ""
 
 
-def _uptime(process: Process, now: Instant) -> dt.timedelta:
-    started = process.started.mono if process.started is not None else now.mono
-    return dt.timedelta(seconds=max(0, int(now.mono - started)))
+def _running(process: Process, uptime: str) -> str:
+    return f"pid {process.pid}, uptime {uptime}"
+
+
+def _uptime(process: Process, now: Instant) -> int:
+    """Return whole seconds since the start, on the clock that never steps."""
+    started = process.started
+    return max(0, int(now.mono - started.mono)) if started is not None else 0
 
 
 def _last_moment(process: Process) -> str:
@@ -96,33 +101,79 @@ def _last_moment(process: Process) -> str:
     return time.strftime("%b %d %I:%M %p", time.localtime(moment))
 
 
+_HOLE = b"\0"
+"""Marks, in a text being prepared, where something is put in later; XML cannot hold it."""
+
+_NOW = dumps_members({"now": 0}).replace(b"0", _HOLE)
+_ARRAY_HEAD, _ARRAY_TAIL = dumps_value([Raw(_HOLE)]).split(_HOLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A process as it goes over the wire.
+
+    Attributes:
+        process: The value that was written.
+        parts: The text around `now` and, where there are three, around the uptime.
+    """
+
+    process: Process
+    parts: list[bytes]
+
+
 class InfoCache:
     """The structs of all processes, written for the wire and kept while they hold."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._lasting: dict[Namespec, tuple[Process, bytes]] = {}
+        self._written: dict[Namespec, _Written] = {}
 
     def one(self, name: Namespec) -> Raw:
         """Return the struct of a process that exists."""
-        return self._written(self._daemon.manager.processes[name], self._daemon.now())
+        return Raw(b"".join(self._texts([name])))
 
-    def all(self) -> list[Raw]:
-        """Return the structs of all processes, by group and name."""
+    def all(self) -> Raw:
+        """Return an array of the structs of all processes, by group and name."""
+        names = sorted(self._daemon.manager.processes)
+        if len(self._written) > len(names):
+            self._written.clear()
+        return Raw(b"".join([_ARRAY_HEAD, *self._texts(names), _ARRAY_TAIL]))
+
+    def _texts(self, names: Iterable[Namespec]) -> list[bytes]:
         processes = self._daemon.manager.processes
+        written = self._written
         now = self._daemon.now()
-        if len(self._lasting) > len(processes):
-            self._lasting = {
-                name: kept for name, kept in self._lasting.items() if name in processes
-            }
-        return [self._written(processes[name], now) for name in sorted(processes)]
+        seconds = b"%d" % min(int(now.wall), INT_MAX)
+        uptimes = _Uptimes()
+        texts: list[bytes] = []
+        for name in names:
+            process = processes[name]
+            kept = written.get(name)
+            if kept is None or kept.process is not process:
+                kept = written[name] = _write(process, log_paths(self._daemon, name), now)
+            parts = kept.parts
+            texts += (parts[0], seconds, parts[1])
+            if len(parts) > 2:
+                texts += (uptimes[_uptime(process, now)], parts[2])
+        return texts
 
-    def _written(self, process: Process, now: Instant) -> Raw:
-        kept = self._lasting.get(process.name)
-        if kept is None or kept[0] is not process:
-            members = dumps_members(_lasting(process, log_paths(self._daemon, process.name)))
-            kept = self._lasting[process.name] = process, members
-        return join_struct(kept[1], dumps_members(_passing(process, now)))
+
+class _Uptimes(dict[int, bytes]):
+    """Seconds -> text; programs that were started together share it."""
+
+    def __missing__(self, seconds: int) -> bytes:
+        text = self[seconds] = str(dt.timedelta(seconds=seconds)).encode()
+        return text
+
+
+def _write(process: Process, paths: LogPaths, now: Instant) -> _Written:
+    running = process.state is ProcessState.RUNNING
+    description = _running(process, "") if running else describe(process, now)
+    told = dumps_members({"description": description})
+    if running:
+        told = told.replace(b"</string>", _HOLE + b"</string>")
+    text = join_struct(dumps_members(_lasting(process, paths)), _NOW, told)
+    return _Written(process, text.split(_HOLE))
 
 
 def log_paths(daemon: Daemon, name: Namespec) -> LogPaths:

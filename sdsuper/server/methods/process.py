@@ -24,7 +24,6 @@ from sdsuper.core.states import (
 )
 from sdsuper.daemon.command import CommandNotExecutableError, CommandNotFoundError
 from sdsuper.daemon.loop import Daemon
-from sdsuper.rpc.codec import Raw
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.lookup import find_group, find_members, find_process, full_name
 from sdsuper.server.registry import Registry, method
@@ -71,13 +70,13 @@ def get_process_info(registry: Registry, name: str) -> dict[str, object]:
 
 
 @method("supervisor.getAllProcessInfo")
-def get_all_process_info(registry: Registry) -> list[Raw]:
+def get_all_process_info(registry: Registry) -> list[dict[str, object]]:
     """Return how every process is.
 
     Returns:
         an array of structs, by group and name
     """
-    return registry.infos.all()
+    return registry.infos.all()  # type: ignore[return-value]
 
 
 # -- start -----------------------------------------------------------------------------------------
