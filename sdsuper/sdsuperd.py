@@ -27,6 +27,15 @@ from sdsuper.server.web import WebServer
 from sdsuper.systemd.notify import Notifier
 from sdsuper.values import Level
 
+PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
+"""Set to 0 it forces the way of kernels without pidfds: exits are told by SIGCHLD alone."""
+
+SORT_KEYS = ("cumulative", "calls", "time", "name")
+"""Words of --profile_options that say how the profile is sorted."""
+
+SOCKET_CHECK_SECONDS = 3600.0
+"""How often the files of unix sockets are looked for: cleaners of /tmp remove old ones."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon, or one of its `config` commands; return the exit status."""
@@ -60,7 +69,25 @@ def _run(program: str, words: Sequence[str]) -> int:
         from sdsuper.config.commands import config_group
 
         return config_group(command_line.words, command_line)
+    if command_line.profile_options is not None:
+        return _profile(program, command_line, command_line.profile_options)
     return _supervise(program, command_line)
+
+
+def _profile(program: str, command_line: CommandLine, options: str) -> int:
+    """Run the daemon under the profiler and print what it found at the end."""
+    import cProfile
+    import pstats
+
+    words = options.split(",")
+    profile = cProfile.Profile()
+    try:
+        return profile.runcall(_supervise, program, command_line)
+    finally:
+        stats = pstats.Stats(profile).sort_stats(*(word for word in words if word in SORT_KEYS))
+        stats.print_stats()
+        if "callers" in words:
+            stats.print_callers()
 
 
 def _supervise(program: str, command_line: CommandLine) -> int:
@@ -73,10 +100,12 @@ def _supervise(program: str, command_line: CommandLine) -> int:
     setup.become_subreaper()
     notifier = Notifier(os.environ)
     first = True
-    while _run_once(Source(read, config), notifier, first=first):
-        config = read()
+    while True:
+        source = Source(read, config)
+        if not _run_once(source, notifier, first=first):
+            return 0
+        config = source.next or read()
         first = False
-    return 0
 
 
 def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
@@ -91,6 +120,8 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
         early.append(Note(level, message))
 
     with contextlib.ExitStack() as stack:
+        if settings.strict:
+            setup.refuse_unsafe(config)
         setup.take_user(settings.user, note)
         if first:
             setup.demand_limits(settings, note)
@@ -113,7 +144,14 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
             release_parent = setup.daemonize(settings, log.log)
         pidfile = setup.PidFile(settings.pidfile)
         stack.callback(pidfile.remove)
-        daemon = Daemon(source, log, notifier, limits, server_url(config.servers))
+        daemon = Daemon(
+            source,
+            log,
+            notifier,
+            limits,
+            server_url(config.servers),
+            use_pidfds=os.environ.get(PIDFDS_VARIABLE) != "0",
+        )
         return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
 
 
@@ -141,6 +179,12 @@ def _write_notes(log: OwnLog, notes: Iterable[Note]) -> None:
                 log.log(each.level, each.message)
 
 
+def _check_sockets_now_and_then(web: WebServer) -> None:
+    loop = asyncio.get_running_loop()
+    loop.call_later(SOCKET_CHECK_SECONDS, _check_sockets_now_and_then, web)
+    web.check_sockets()
+
+
 async def _serve(
     daemon: Daemon,
     listeners: Sequence[Listener],
@@ -148,6 +192,7 @@ async def _serve(
     release_parent: Callable[[], None] | None,
 ) -> bool:
     signals.install(daemon)
+    asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
     config = daemon.config
     registry = build_registry(daemon)
     for note in startup_notes(config.servers, config.rpcinterfaces):
@@ -155,6 +200,7 @@ async def _serve(
     web = WebServer(daemon, listeners, registry)
     await web.start()
     daemon.on_reopen.append(web.check_sockets)
+    _check_sockets_now_and_then(web)
     pidfile.write(daemon.report)
     if release_parent is not None:
         release_parent()

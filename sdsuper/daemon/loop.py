@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import Any
 
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import Config, DaemonConfig, GroupConfig
@@ -242,6 +243,14 @@ class Daemon:
         """Write one message to the daemon's log."""
         self.log.log(level, message)
 
+    def report_stray_exception(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """Tell the log of an exception that ended in the event loop; everything else goes on."""
+        error = context.get("exception")
+        details = "".join(traceback.format_exception(error)) if error is not None else ""
+        self.report(Level.CRITICAL, f"{context.get('message')}\n{details}")
+
     # --- systemd ------------------------------------------------------------------------------
 
     def _status(self) -> str:
@@ -306,7 +315,7 @@ class Daemon:
         Raises:
             ConfigError: It does not load; nothing has changed.
         """
-        self._source.validate()
+        self._source.prepare_restart()
         self._notifier.send(notify.reloading(time.monotonic()))
         self.submit(RestartRequested())
 

@@ -15,19 +15,24 @@ class Source:
     Args:
         read: Reads it anew; raises ConfigError.
         first: What was read at the start.
+
+    Attributes:
+        config: What was read last.
+        next: What a restart will use, None before `prepare_restart`.
     """
 
     def __init__(self, read: Callable[[], Config], first: Config) -> None:
         self._read = read
         self.config = first
+        self.next: Config | None = None
 
-    def validate(self) -> None:
-        """Read it without keeping it.
+    def prepare_restart(self) -> None:
+        """Read what the daemon after this one will use, before anything is stopped for it.
 
         Raises:
             ConfigError: It does not load.
         """
-        self._read()
+        self.next = self._read()
 
     def reread(
         self, active: Iterable[GroupConfig], report: Callable[[Level, str], None]

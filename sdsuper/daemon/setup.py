@@ -12,9 +12,10 @@ import fcntl
 import os
 import pwd
 import resource
+import stat
 from collections.abc import Callable, Iterable
 
-from sdsuper.config.model import Account, DaemonConfig, ServerConfig
+from sdsuper.config.model import Account, Config, DaemonConfig, ServerConfig
 from sdsuper.daemon import limits
 from sdsuper.errors import UsageError
 from sdsuper.values import Level
@@ -67,6 +68,34 @@ def _become(user: Account) -> None:
     except OSError:
         raise UsageError("Could not set group id of effective user") from None
     os.setuid(user.uid)
+
+
+def refuse_unsafe(config: Config) -> None:
+    """Refuse what `strict=true` forbids.
+
+    Raises:
+        UsageError: An inet server can be reached from other machines without a password, or
+            somebody beside root can change what root will run.
+    """
+    for server in config.servers:
+        if server.family == "inet" and not server.username and not _is_loopback(server.host or ""):
+            raise UsageError(
+                f"strict=true: [{server.section}] can be reached from other machines without a "
+                "password; set username and password, or listen on 127.0.0.1"
+            )
+    if os.geteuid() != 0:
+        return
+    for path in config.files:
+        found = os.stat(path)
+        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise UsageError(
+                f"strict=true: {path} can be changed by others than root; "
+                "it must belong to root and be writable by root alone"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def demand_limits(settings: DaemonConfig, report: Report) -> None:

@@ -8,9 +8,18 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.integration.conftest import StartDaemon
-from tests.integration.harness import BIN, Daemon, clean_environment, wait_until
+from tests.integration.harness import (
+    BIN,
+    Daemon,
+    NotStartedError,
+    clean_environment,
+    wait_until,
+)
 
 CAT = "[program:cat]\ncommand=cat\nstdout_logfile=%(here)s/out\n"
 
@@ -180,3 +189,78 @@ def test_with_nothing_to_do_the_daemon_sleeps(start_daemon: StartDaemon) -> None
         if quiet == 3:
             return
     raise AssertionError("the daemon keeps waking up with nothing to do")
+
+
+def test_without_pidfds_exits_are_told_by_sigchld(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(
+        "[program:sleep]\ncommand=sleep 600\nautorestart=true\n",
+        environment={"SDSUPER_PIDFDS": "0"},
+    )
+    daemon.wait_state("sleep", "RUNNING")
+    assert "anon_inode:[pidfd]" not in open_files(daemon.pid)
+    first = daemon.pid_of("sleep")
+    os.kill(first, signal.SIGKILL)
+    daemon.wait(lambda: daemon.pid_of("sleep") not in (0, first))
+    assert daemon.ctl("stop", "sleep") == ("sleep: stopped\n", 0)
+
+
+def open_files(pid: int) -> set[str]:
+    folder = Path(f"/proc/{pid}/fd")
+    return {os.readlink(path) for path in folder.iterdir() if path.is_symlink()}
+
+
+def test_descriptors_do_not_pile_up(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon("[program:s]\ncommand=sleep 600\nautorestart=true\nstartsecs=0\n")
+    daemon.wait_state("s", "RUNNING")
+    counts = []
+    for _ in range(2):
+        for _ in range(20):
+            before = daemon.pid_of("s")
+            os.kill(before, signal.SIGKILL)
+            daemon.wait(lambda before=before: daemon.pid_of("s") not in (0, before))
+        counts.append(len(list(Path(f"/proc/{daemon.pid}/fd").iterdir())))
+    assert counts[0] == counts[1]
+
+
+def refusal(settings: str, **options: Any) -> str:
+    daemon = Daemon("", settings=settings, **options)
+    try:
+        daemon.start()
+    except NotStartedError as error:
+        return str(error)
+    finally:
+        daemon._end(show=False)
+    raise AssertionError("the daemon started")
+
+
+def test_strict_refuses_a_server_that_is_open_to_the_world() -> None:
+    told = refusal("strict=true\n[inet_http_server:open]\nport=*:1")
+    assert "ended with 2" in told
+    assert "Error: strict=true: [inet_http_server:open] can be reached from other" in told
+
+
+@pytest.mark.root
+def test_strict_refuses_configuration_that_others_can_write(start_daemon: StartDaemon) -> None:
+    daemon = Daemon("", settings="strict=true")
+    daemon.ini.chmod(0o666)
+    with pytest.raises(NotStartedError, match="can be changed by others than root"):
+        daemon.start()
+    daemon.ini.chmod(0o644)
+    daemon.start()
+    assert daemon.terminate() == 0
+    daemon._end(show=False)
+
+
+def test_profile_options_print_a_profile_at_the_end(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon("", arguments=("--profile_options=cumulative,callers",))
+    assert daemon.terminate() == 0
+    assert "Ordered by: cumulative time" in daemon.console()
+
+
+def test_a_socket_file_that_was_removed_is_made_anew(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon("")
+    daemon.rpc("close")()
+    daemon.socket.unlink()
+    daemon.signal(signal.SIGUSR2)
+    daemon.wait(daemon.socket.exists)
+    assert daemon.rpc.supervisor.getState()["statename"] == "RUNNING"
