@@ -20,6 +20,7 @@ from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode, name_of
+from sdsuper.server.documentation import Documentation, parse
 from sdsuper.server.info import InfoCache
 from sdsuper.values import Level
 
@@ -53,6 +54,11 @@ class Parameter:
     kind: object
     required: bool
 
+    @property
+    def wire_type(self) -> str:
+        """Its type as clients see it."""
+        return WIRE_TYPES[self.kind]
+
 
 @dataclass(frozen=True)
 class Method:
@@ -77,12 +83,26 @@ class Method:
     @property
     def signature(self) -> list[str]:
         """The return type, then the type of each argument."""
-        return [self.returns, *(_wire_type(item.kind) for item in self.parameters)]
+        return [self.returns, *(item.wire_type for item in self.parameters)]
 
     @property
     def help(self) -> str:
         """The docstring, its arguments and its result as `@param` and `@return` lines."""
-        return _render_help(self)
+        told = self.documentation
+        lines = [told.text, ""]
+        lines += [
+            f"@param {item.wire_type} {item.name} {told.arguments[item.name]}"
+            for item in self.parameters
+        ]
+        lines.append(f"@return {self.returns} result {told.result}")
+        if self.faults:
+            lines += ["", "Faults: " + ", ".join(name_of(code) for code in self.faults)]
+        return "\n".join(lines)
+
+    @property
+    def documentation(self) -> Documentation:
+        """The docstring, taken apart."""
+        return parse(inspect.getdoc(self.function) or "")
 
     def bind(self, params: Sequence[object]) -> list[object]:
         """Return the arguments as the function takes them.
@@ -165,17 +185,29 @@ class Registry:
 
 def build_registry(daemon: Daemon) -> Registry:
     """Collect the methods that the configuration in force asks for."""
-    from sdsuper.server.methods import config, logs, process, sdsuper, system
-    from sdsuper.server.methods import daemon as daemon_methods
-
+    main = [interface for interface in daemon.config.rpcinterfaces if _is_main(interface)]
     offered: dict[str, Method] = {}
-    for module in (system, sdsuper):
-        offered.update(_by_name(module))
-    for interface in daemon.config.rpcinterfaces:
-        if interface.factory == MAIN_FACTORY:
-            for module in (daemon_methods, process, config, logs):
-                offered.update(_renamed(_by_name(module), interface.name))
+    for item in declared_methods():
+        for name in item.names:
+            namespace, _, short = name.partition(".")
+            if namespace == MAIN_NAMESPACE:
+                offered.update({f"{interface.name}.{short}": item for interface in main})
+            else:
+                offered[name] = item
     return Registry(daemon, offered)
+
+
+def declared_methods() -> list[Method]:
+    """Return every method there is, in the order of their declarations."""
+    from sdsuper.server.methods import config, daemon, logs, process, sdsuper, system
+
+    modules = (daemon, process, config, logs, system, sdsuper)
+    declared = [item for module in modules for item in vars(module).values()]
+    return [item for item in declared if isinstance(item, Method)]
+
+
+def _is_main(interface: RpcInterfaceConfig) -> bool:
+    return interface.factory == MAIN_FACTORY
 
 
 def startup_notes(
@@ -192,16 +224,6 @@ def startup_notes(
             message = f"Server {server.section!r} running without any HTTP authentication checking"
             notes.append(Note(Level.CRITICAL, message))
     return notes
-
-
-def _by_name(module: types.ModuleType) -> dict[str, Method]:
-    declared = [item for item in vars(module).values() if isinstance(item, Method)]
-    return {name: item for item in declared for name in item.names}
-
-
-def _renamed(methods: Mapping[str, Method], namespace: str) -> dict[str, Method]:
-    prefix = f"{MAIN_NAMESPACE}."
-    return {f"{namespace}.{name.removeprefix(prefix)}": item for name, item in methods.items()}
 
 
 # -- arguments -------------------------------------------------------------------------------------
@@ -231,9 +253,6 @@ def _to_int(value: object) -> int:
         raise Fault(FaultCode.INCORRECT_PARAMETERS) from None
 
 
-# -- help ------------------------------------------------------------------------------------------
-
-
 def _wire_type(annotation: object) -> str:
     return WIRE_TYPES[_plain(annotation)]
 
@@ -243,44 +262,3 @@ def _plain(annotation: object) -> object:
     if isinstance(annotation, types.UnionType):
         annotation = typing.get_args(annotation)[0]
     return typing.get_origin(annotation) or annotation
-
-
-def _render_help(item: Method) -> str:
-    text, sections = _split_docstring(inspect.getdoc(item.function) or "")
-    described = _entries(sections.get("Args", []))
-    result = " ".join(line.strip() for line in sections.get("Returns", []))
-    lines = [text, ""]
-    lines += [
-        f"@param {_wire_type(parameter.kind)} {parameter.name} {described[parameter.name]}"
-        for parameter in item.parameters
-    ]
-    lines.append(f"@return {item.returns} result {result}".rstrip())
-    if item.faults:
-        lines += ["", "Faults: " + ", ".join(name_of(code) for code in item.faults)]
-    return "\n".join(lines)
-
-
-def _split_docstring(text: str) -> tuple[str, dict[str, list[str]]]:
-    """Split a docstring into its free text and the lines of its sections."""
-    free: list[str] = []
-    sections: dict[str, list[str]] = {}
-    lines = free
-    for line in text.splitlines():
-        if line in {"Args:", "Returns:"}:
-            lines = sections.setdefault(line[:-1], [])
-        else:
-            lines.append(line)
-    return "\n".join(free).strip(), sections
-
-
-def _entries(lines: Iterable[str]) -> dict[str, str]:
-    """Return `name: text` entries; what is indented deeper continues the entry above."""
-    entries: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        if line.startswith("     ") and name:
-            entries[name] += " " + line.strip()
-        elif ":" in line:
-            name, _, text = line.strip().partition(":")
-            entries[name] = text.strip()
-    return entries

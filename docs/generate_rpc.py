@@ -1,0 +1,156 @@
+"""Write docs/rpc.md from the methods and the faults: `python -m docs.generate_rpc`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sdsuper.rpc.faults import NAMES, name_of
+from sdsuper.server.http import BODY_BYTES_MAX, HEAD_BYTES_MAX, IDLE_SECONDS
+from sdsuper.server.registry import Method, declared_methods
+from sdsuper.server.web import CONNECTIONS_MAX
+
+PAGE = Path(__file__).with_name("rpc.md")
+
+MEANING = {
+    "UNKNOWN_METHOD": "There is no method of this name.",
+    "INCORRECT_PARAMETERS": "The number or a type of the arguments is wrong.",
+    "BAD_ARGUMENTS": "The arguments make no sense together.",
+    "SIGNATURE_UNSUPPORTED": "`system.methodHelp` and the like do not know the method.",
+    "SHUTDOWN_STATE": "The daemon is shutting down or restarting.",
+    "BAD_NAME": "No process or group has this name.",
+    "BAD_SIGNAL": "No signal has this name or number.",
+    "NO_FILE": "A command, a log or the stdin of a process is not there.",
+    "NOT_EXECUTABLE": "A command cannot be parsed or executed.",
+    "FAILED": "It did not work; the text says why.",
+    "ABNORMAL_TERMINATION": "The process went elsewhere than to RUNNING.",
+    "SPAWN_ERROR": "The first attempt to start failed; more attempts may follow.",
+    "ALREADY_STARTED": "The process is up, or on its way.",
+    "NOT_RUNNING": "The process is not up.",
+    "SUCCESS": "Never a fault: the `status` of what went well in a list of results.",
+    "ALREADY_ADDED": "The group is active already.",
+    "STILL_RUNNING": "A process of the group is not stopped.",
+    "CANT_REREAD": "The configuration does not load; nothing has changed.",
+}
+
+NAMESPACES = {
+    "supervisor": "Supervisor's own interface, version 3.0.",
+    "system": "Methods about methods.",
+    "sdsuper": "What Supervisor does not have.",
+}
+
+TEXT = """\
+<!-- Written by docs/generate_rpc.py; do not edit. -->
+# The XML-RPC interface
+
+Every server section of the configuration offers the same: `POST /RPC2` for XML-RPC,
+`GET /logtail/NAME`, `GET /logtail/NAME/stderr` and `GET /mainlogtail` for logs as they grow,
+`GET /ok.html` for health checks. With `username` and `password` in the section every request needs
+HTTP Basic authentication.
+
+```python
+import xmlrpc.client
+
+server = xmlrpc.client.ServerProxy("http://user:secret@localhost:9001/RPC2")
+server.supervisor.getProcessInfo("web")
+```
+
+The methods of `supervisor` are there when the configuration has
+
+```ini
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+```
+
+- A process is called `name` where its group has the same name, else `group:name`. Where the
+  description says so, `group:*` (or `group:`) stands for the whole group.
+- Methods that act on many processes return one struct for each that they concerned: `name`,
+  `group`, `status` (80, or the code of a fault) and `description`. What was known at once comes
+  first, the rest in the order in which it ended.
+- A method that waits does not hold up anybody else, and goes on when its client goes away.
+- While the daemon shuts down or restarts, methods of `supervisor` answer SHUTDOWN_STATE.
+- Numbers are of 32 bits; later times than January 2038 are capped. Text that XML cannot carry
+  becomes U+FFFD.
+- Limits: {head_kib} KiB of headers, {body_mib} MiB of body, {connections} connections. Above that
+  the connection that has been idle longest is closed; one that is idle for {idle_hours} hours is
+  closed too.
+
+## Methods
+{methods}
+## What getProcessInfo returns
+
+| Key | Type | Value |
+|---|---|---|
+| `name`, `group` | string | |
+| `start` | int | latest start, Unix seconds; 0: never |
+| `stop` | int | latest end, Unix seconds; 0: never |
+| `now` | int | the daemon's time, Unix seconds |
+| `state`, `statename` | int, string | see [the states](states.md) |
+| `description` | string | pid and uptime, or why it is down, or since when |
+| `spawnerr` | string | why the latest start failed; empty: it did not |
+| `exitstatus` | int | latest exit code; -1: a signal ended it; 0: none |
+| `pid` | int | 0: there is none |
+| `stdout_logfile`, `stderr_logfile` | string | path; empty: there is none |
+| `logfile` | string | the same as `stdout_logfile` |
+
+## Faults
+
+| Code | Name | Means |
+|---|---|---|
+{faults}
+
+The text of a fault is its name, or its name, a colon and a detail, such as the name as sent.
+"""
+
+
+def page() -> str:
+    """Return the text of the page."""
+    return TEXT.format(
+        methods="\n".join(_methods()),
+        faults="\n".join(_faults()),
+        head_kib=HEAD_BYTES_MAX // 1024,
+        body_mib=BODY_BYTES_MAX // 1024**2,
+        connections=CONNECTIONS_MAX,
+        idle_hours=IDLE_SECONDS / 3600,
+    )
+
+
+def _methods() -> Iterator[str]:
+    methods = declared_methods()
+    for namespace, meaning in NAMESPACES.items():
+        yield f"\n### {namespace}\n\n{meaning}\n"
+        for item in methods:
+            if item.names[0].startswith(f"{namespace}."):
+                yield from _method(item)
+
+
+def _method(item: Method) -> Iterator[str]:
+    told = item.documentation
+    name, *aliases = item.names
+    yield f"#### {name}({_arguments(item)}): {item.returns}\n"
+    yield f"{told.text}\n"
+    for parameter in item.parameters:
+        yield f"- `{parameter.name}`: {told.arguments[parameter.name]}"
+    yield f"- returns {told.result}"
+    if item.faults:
+        yield f"- faults: {', '.join(name_of(code) for code in item.faults)}"
+    if aliases:
+        yield f"- also called {', '.join(aliases)}"
+    yield ""
+
+
+def _arguments(item: Method) -> str:
+    words = [f"{parameter.wire_type} {parameter.name}" for parameter in item.parameters]
+    required = [parameter.required for parameter in item.parameters]
+    return ", ".join(
+        word if needed else f"[{word}]" for word, needed in zip(words, required, strict=True)
+    )
+
+
+def _faults() -> Iterator[str]:
+    for code, name in NAMES.items():
+        yield f"| {code} | {name} | {MEANING[name]} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
