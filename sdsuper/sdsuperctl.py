@@ -13,11 +13,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the client and return its exit status.
 
     Args:
-        argv: What stands behind the command's name; None: this process's own.
+        argv: The command line, the path of the command first; None: this process's own.
     """
     from sdsuper.ctl.app import run
 
-    return run(sys.argv[0], sys.argv[1:] if argv is None else argv)
+    program, *words = sys.argv if argv is None else argv
+    return run(program, words)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def _run(program: str, argv: Sequence[str], out: Output, errors: Output) -> int:
             return Status.OK
         loaded = settings.load(arguments, program)
     except ConfigError as error:
-        return _misused(errors, program, error.first, error.details)
+        details = [str(problem) for problem in error.problems if problem.line]
+        return _misused(errors, program, error.first, details)
     except UsageError as error:
         return _misused(errors, program, str(error))
     control = Control(loaded, out, errors, all_commands())
@@ -58,8 +59,8 @@ def _run(program: str, argv: Sequence[str], out: Output, errors: Output) -> int:
 
 
 def _misused(errors: Output, program: str, text: str, details: Sequence[str] = ()) -> int:
-    told = "".join(f"{line}\n" for line in details if line != text)
-    errors.line(f"Error: {text}\n{told}For help, use {program} -h")
+    """Say what is wrong: Supervisor's two lines, then all that we know."""
+    errors.line("\n".join((f"Error: {text}", f"For help, use {program} -h", *details)))
     return Status.USAGE
 
 
