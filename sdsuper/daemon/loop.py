@@ -288,6 +288,10 @@ class Daemon:
         Raises:
             OSError: A log file that the daemon itself makes could not be made.
         """
+        if config.kind == "eventlistener":
+            self.report(
+                Level.WARN, f"no events are delivered to [eventlistener:{config.name}] yet"
+            )
         for process in config.processes:
             self._executor.prepare(Namespec(config.name, process.name), process)
         self.submit(GroupAdded(config))
