@@ -125,11 +125,7 @@ class Executor:
     # --- outlets ------------------------------------------------------------------------------
 
     def prepare(self, name: Namespec, config: ProcessConfig) -> None:
-        """Set up the channels of a process that becomes active.
-
-        Raises:
-            OSError: An AUTO log could not be made.
-        """
+        """Set up the channels of a process that becomes active."""
         self._outlets[name] = Outlets(
             name,
             config,

@@ -107,11 +107,7 @@ class Daemon:
     # --- life ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Make the configured groups active and start what starts by itself.
-
-        Raises:
-            OSError: A log file that the daemon itself makes could not be made.
-        """
+        """Make the configured groups active and start what starts by itself."""
         self._finished = asyncio.get_running_loop().create_future()
         OPEN_FILES.on_waiting = self._flush_soon
         for group in self.config.groups:
@@ -283,15 +279,9 @@ class Daemon:
         return self._source.reread(active, self.report)
 
     def add_group(self, config: GroupConfig) -> None:
-        """Make a group active; its autostart programs start at once.
-
-        Raises:
-            OSError: A log file that the daemon itself makes could not be made.
-        """
+        """Make a group active; its autostart programs start at once."""
         if config.kind == "eventlistener":
-            self.report(
-                Level.WARN, f"no events are delivered to [eventlistener:{config.name}] yet"
-            )
+            self.report(Level.WARN, f"no events are delivered to [eventlistener:{config.name}] yet")
         for process in config.processes:
             self._executor.prepare(Namespec(config.name, process.name), process)
         self.submit(GroupAdded(config))

@@ -54,9 +54,6 @@ class Outlets:
         report: Writes to the daemon's log.
         publish: Tells an event to listeners.
         echo: Whether output is copied to the daemon's log (loglevel debug or lower).
-
-    Raises:
-        OSError: An AUTO log could not be made.
     """
 
     def __init__(
@@ -78,20 +75,34 @@ class Outlets:
         self._configs: dict[ChannelName, ChannelConfig] = {"stdout": config.stdout}
         if not config.redirect_stderr:
             self._configs["stderr"] = config.stderr
-        self._channels = {
-            channel: Channel(
-                process=name.process,
-                channel=channel,
-                config=each,
-                path=self._path(channel, each, settings),
-                strip_ansi=settings.strip_ansi,
-                report=report,
-            )
-            for channel, each in self._configs.items()
-        }
-        for generated in self._generated():
-            with contextlib.suppress(OSError):  # the next start tells what is wrong
+        self._settings = settings
+        self._channels: dict[ChannelName, Channel] = {}
+        # Whoever looks for a generated log finds it before the first start. What goes wrong is
+        # told by that start, which tries again.
+        with contextlib.suppress(OSError):
+            self._make_channels()
+            for generated in self._generated():
                 self._channels[generated].open()
+
+    def _make_channels(self) -> None:
+        for channel, config in self._configs.items():
+            if channel not in self._channels:
+                self._channels[channel] = Channel(
+                    process=self._name.process,
+                    channel=channel,
+                    config=config,
+                    path=self._path(channel, config),
+                    strip_ansi=self._settings.strip_ansi,
+                    report=self._report,
+                )
+
+    def _path(self, channel: ChannelName, config: ChannelConfig) -> str | None:
+        if not config.auto:
+            return config.logfile
+        settings = self._settings
+        return create_auto_log(
+            self._name.process, channel, settings.identifier, settings.childlogdir
+        )
 
     def _generated(self) -> list[ChannelName]:
         """Return the channels whose files must stay open.
@@ -100,11 +111,6 @@ class Outlets:
         know that its owner is alive.
         """
         return [] if self._released else [key for key, each in self._configs.items() if each.auto]
-
-    def _path(self, channel: ChannelName, config: ChannelConfig, into: DaemonConfig) -> str | None:
-        if config.auto:
-            return create_auto_log(self._name.process, channel, into.identifier, into.childlogdir)
-        return config.logfile
 
     def path(self, channel: ChannelName) -> str | None:
         """Return the file of a channel, None where it has none."""
@@ -118,6 +124,7 @@ class Outlets:
             OSError: One cannot be opened; none stays open on its account.
         """
         try:
+            self._make_channels()
             for channel in self._channels.values():
                 channel.open()
         except OSError:

@@ -206,6 +206,26 @@ def test_a_log_that_is_a_directory_is_a_spawn_error(start_daemon: StartDaemon, p
     assert daemon.info("bad")["spawnerr"] == error
 
 
+def test_a_log_folder_that_went_away_is_a_spawn_error_until_it_is_back(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start_daemon("")
+    folder = daemon.dir / "logs"
+    folder.mkdir()
+    daemon._settings = f"childlogdir={folder}"
+    daemon.write("")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("received SIGHUP")
+    daemon.wait(lambda: daemon.log().count("supervisord started with pid") == 2)
+    daemon.write("[program:p]\ncommand=sleep 60\n[program:q]\ncommand=cat\nstdout_logfile=NONE\n")
+    assert daemon.ctl("reread").status == 0
+    folder.rmdir()
+    daemon.rpc.supervisor.addProcessGroup("p")
+    daemon.wait_log("spawnerr: unknown error making dispatchers for 'p': ENOENT")
+    folder.mkdir()
+    daemon.wait_state("p", "RUNNING")
+
+
 def test_stdin_reaches_the_child_and_a_stuck_one_is_bounded(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(
         "[program:cat]\ncommand=cat\nstdout_logfile=%(here)s/out\n"
