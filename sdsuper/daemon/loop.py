@@ -29,7 +29,8 @@ from sdsuper.core.facts import (
     ShutdownRequested,
 )
 from sdsuper.core.manager import Manager
-from sdsuper.core.states import ManagerState
+from sdsuper.core.process import STRAYS_GRACE_MIN
+from sdsuper.core.states import STOPPED_STATES, ManagerState
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
@@ -45,6 +46,9 @@ _STATUS_INTERVAL = 0.2
 
 _FLUSH_INTERVAL = 0.01
 """Seconds until a pipe that was too full for a log line is tried again."""
+
+_STOP_MARGIN = 10.0
+"""Seconds on top of what the programs' own stopwaitsecs allow, for a host that is busy."""
 
 
 class _Waiter:
@@ -89,7 +93,7 @@ class Daemon:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for: float | None = None
         self._waiters: dict[Namespec, list[_Waiter]] = {}
-        self._changed: set[Namespec] = set()
+        self._changed: dict[Namespec, None] = {}  # in the order in which they changed
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._status_timer: asyncio.TimerHandle | None = None
         self._finished: asyncio.Future[bool] | None = None
@@ -176,7 +180,7 @@ class Daemon:
                 f"unexpected error while carrying out {action!r}:\n{traceback.format_exc()}",
             )
         if isinstance(action, Publish) and isinstance(action.event, ProcessStateChange):
-            self._changed.add(action.event.process)
+            self._changed[action.event.process] = None
 
     def _arm(self) -> None:
         deadline = self.manager.deadline()
@@ -214,7 +218,7 @@ class Daemon:
     def _wake(self) -> None:
         if not self._changed:
             return
-        changed, self._changed = self._changed, set()
+        changed, self._changed = self._changed, {}
         for name in changed:
             for waiter in self._waiters.get(name, ()):
                 if not waiter.future.done() and waiter.done():
@@ -256,7 +260,21 @@ class Daemon:
 
     def _tell_status(self) -> None:
         self._status_timer = None
-        self._notifier.send(self._status())
+        if self.state is ManagerState.SHUTDOWN:
+            self._notifier.send(self._status(), notify.extend_timeout(self._patience()))
+        else:
+            self._notifier.send(self._status())
+
+    def _patience(self) -> float:
+        """Return the seconds within which the stop under way must come one step further."""
+        return _STOP_MARGIN + max(
+            (
+                process.config.stopwaitsecs + max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
+                for process in self.manager.processes.values()
+                if process.state not in STOPPED_STATES
+            ),
+            default=0.0,
+        )
 
     def _ping(self, interval: float) -> None:
         self._notifier.send(notify.WATCHDOG)
@@ -300,7 +318,7 @@ class Daemon:
     def request_shutdown(self) -> None:
         """Begin the ordered shutdown."""
         if self.state is not ManagerState.SHUTDOWN:
-            self._notifier.send(notify.STOPPING)
+            self._notifier.send(notify.STOPPING, notify.extend_timeout(self._patience()))
         self.submit(ShutdownRequested())
 
     def request_restart(self) -> None:

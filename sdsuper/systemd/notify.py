@@ -30,6 +30,11 @@ def status(text: str) -> str:
     return f"STATUS={text}"
 
 
+def extend_timeout(seconds: float) -> str:
+    """Return the message that lets a start or stop under way take so much longer from now."""
+    return f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}"
+
+
 def summary(states: Iterable[tuple[Namespec, ProcessState]]) -> str:
     """Return one line on all processes: how many are running, and what is not as it should be.
 

@@ -72,6 +72,20 @@ def test_stopping_is_told(start_daemon: StartDaemon, systemd: Systemd) -> None:
     systemd.hear_until("STOPPING=1")
 
 
+def test_a_stop_asks_for_the_time_that_the_programs_may_take(
+    start_daemon: StartDaemon, systemd: Systemd
+) -> None:
+    daemon = start_daemon(
+        "[program:slow]\ncommand=cat\nstopwaitsecs=500\n",
+        environment={"NOTIFY_SOCKET": systemd.path},
+    )
+    systemd.hear_until("READY=1")
+    daemon.terminate()
+    found = re.search(r"EXTEND_TIMEOUT_USEC=(\d+)", systemd.hear_until("STOPPING=1"))
+    assert found is not None
+    assert int(found[1]) >= 500_000_000
+
+
 def test_a_restart_is_a_reload_to_systemd(start_daemon: StartDaemon, systemd: Systemd) -> None:
     daemon = start_daemon(CAT, environment={"NOTIFY_SOCKET": systemd.path})
     systemd.hear_until("READY=1")
