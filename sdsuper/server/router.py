@@ -92,14 +92,15 @@ class Router:
             name, params = loads_call(request.body)
         except MalformedXml as error:
             return self._invalid(request, error)
-        self._log(Level.TRACE, f"XML-RPC method called: {name}()")
+        shown = name if name.isprintable() else repr(name)  # a log line is one line
+        self._log(Level.TRACE, f"XML-RPC method called: {shown}()")
         try:
             value = self._registry.call(name, params)
             if inspect.isawaitable(value):
-                return self._rpc_later(request, name, value)
-            return self._returned(name, value)
+                return self._rpc_later(request, shown, value)
+            return self._returned(shown, value)
         except Fault as fault:
-            return self._faulted(name, fault)
+            return self._faulted(shown, fault)
         except Exception:  # noqa: BLE001 - a defect in one method is told, not spread
             return self._raised(request)
 

@@ -31,6 +31,10 @@ Above it the one that has been idle longest makes way; where none is, the new on
 CLOSE_SECONDS = 3.0
 """How long replies under way may take when the servers close."""
 
+CHECK_SECONDS = 600.0
+"""How often to look whether the sockets' files are still there: cleaners of temporary files take
+those that are old, and nobody could reach us until somebody noticed."""
+
 REALM = (b"WWW-Authenticate", b'Basic realm="default"')
 
 
@@ -50,18 +54,22 @@ class WebServer:
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._expiry: asyncio.TimerHandle | None = None
+        self._check: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to accept."""
         for server in self._servers:
             await server.start()
+        self._check_later()
 
     async def close(self) -> None:
         """Stop accepting, remove socket files, finish replies under way, close all connections.
 
         Takes CLOSE_SECONDS at most.
         """
+        if self._check is not None:
+            self._check.cancel()
         for server in self._servers:
             server.close()
         for connection in tuple(self._connections):
@@ -87,6 +95,13 @@ class WebServer:
         for server in self._servers:
             if server.listener.is_missing():
                 self.spawn(server.renew())
+
+    def _check_later(self) -> None:
+        self._check = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check_now)
+
+    def _check_now(self) -> None:
+        self.check_sockets()
+        self._check_later()
 
     def log(self, level: Level, message: str) -> None:
         """Write to the daemon's log."""

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.registry import Method, Registry, method
+from sdsuper.values import Level
 
 MULTICALL = "system.multicall"
 
@@ -76,6 +78,9 @@ async def _one_of_many(registry: Registry, call: object) -> object:
     except Fault as fault:
         return _as_struct(fault)
     except Exception as error:  # noqa: BLE001 - one call must not cost the others their results
+        registry.daemon.log.log(
+            Level.CRITICAL, f"unexpected exception in a multicall: {traceback.format_exc()}"
+        )
         return _as_struct(Fault(FaultCode.FAILED, f"{type(error)}:{error}"))
 
 

@@ -804,6 +804,18 @@ def test_a_removed_socket_is_made_anew_and_old_clients_stay() -> None:
     run(test())
 
 
+def test_a_removed_socket_is_noticed_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "CHECK_SECONDS", 0.01)
+
+    async def test() -> None:
+        async with Site() as site:
+            os.unlink(site.path)
+            await _until(lambda: os.path.exists(site.path))
+            assert (await site.ask(PID)).status == 200
+
+    run(test())
+
+
 def test_a_socket_that_cannot_be_made_anew_is_told() -> None:
     async def test() -> None:
         async with Site() as site:
@@ -853,5 +865,14 @@ def test_calls_are_told_at_the_trace_level() -> None:
                 "XML-RPC method called: supervisor.startProcess()",
                 "XML-RPC method supervisor.startProcess() returned fault: [10] BAD_NAME: nope",
             ]
+
+    run(test())
+
+
+def test_a_method_name_cannot_write_log_lines_of_its_own() -> None:
+    async def test() -> None:
+        async with Site() as site:
+            await site.ask(call("a\n2026-11-23 CRIT b"))
+            assert all("\n" not in line for line in site.fake.log.at(Level.TRACE))
 
     run(test())

@@ -16,6 +16,7 @@ from sdsuper.core.facts import StartRequested
 from sdsuper.errors import UsageError
 from sdsuper.rpc.faults import FaultCode
 from sdsuper.server.registry import Registry, method
+from sdsuper.values import Level
 from tests.unit.server.calls import Caller, group, outcome, program, result, settle, solo
 
 
@@ -292,5 +293,7 @@ def test_multicall_gives_bare_values_and_faults_in_order() -> None:
             {"faultCode": 2, "faultString": "INCORRECT_PARAMETERS"},
             {"faultCode": 30, "faultString": "FAILED: <class 'KeyError'>:'x'"},
         ]
+        (said,) = caller.fake.log.at(Level.CRITICAL)
+        assert said.endswith("KeyError: 'x'\n")
 
     asyncio.run(test())
