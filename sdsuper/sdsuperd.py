@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
@@ -29,9 +30,6 @@ from sdsuper.values import Level
 
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
 """Set to 0 it forces the way of kernels without pidfds: exits are told by SIGCHLD alone."""
-
-SORT_KEYS = ("cumulative", "calls", "time", "name")
-"""Words of --profile_options that say how the profile is sorted."""
 
 SOCKET_CHECK_SECONDS = 3600.0
 """How often the files of unix sockets are looked for: cleaners of /tmp remove old ones."""
@@ -69,31 +67,17 @@ def _run(program: str, words: Sequence[str]) -> int:
         from sdsuper.config.commands import config_group
 
         return config_group(command_line.words, command_line)
-    if command_line.profile_options is not None:
-        return _profile(program, command_line, command_line.profile_options)
     return _supervise(program, command_line)
-
-
-def _profile(program: str, command_line: CommandLine, options: str) -> int:
-    """Run the daemon under the profiler and print what it found at the end."""
-    import cProfile
-    import pstats
-
-    words = options.split(",")
-    profile = cProfile.Profile()
-    try:
-        return profile.runcall(_supervise, program, command_line)
-    finally:
-        stats = pstats.Stats(profile).sort_stats(*(word for word in words if word in SORT_KEYS))
-        stats.print_stats()
-        if "callers" in words:
-            stats.print_callers()
 
 
 def _supervise(program: str, command_line: CommandLine) -> int:
     """Run one daemon after another in this process, until one ends for good."""
     given = command_line.config or require_config(program)
     config = load(given, overrides=command_line.overrides)
+    if command_line.profile_options is not None:
+        # A profiler that hooks every call does not get on with a storm of SIGCHLD.
+        told = "profile_options has no effect; look at the running daemon with a sampling profiler"
+        config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(load, os.path.abspath(given), overrides=command_line.overrides)
     setup.keep_descriptors_to_ourselves()
