@@ -31,9 +31,6 @@ from sdsuper.values import Level
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
 """Set to 0 it forces the way of kernels without pidfds: exits are told by SIGCHLD alone."""
 
-SOCKET_CHECK_SECONDS = 3600.0
-"""How often the files of unix sockets are looked for: cleaners of /tmp remove old ones."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon, or one of its `config` commands; return the exit status."""
@@ -163,12 +160,6 @@ def _write_notes(log: OwnLog, notes: Iterable[Note]) -> None:
                 log.log(each.level, each.message)
 
 
-def _check_sockets_now_and_then(web: WebServer) -> None:
-    loop = asyncio.get_running_loop()
-    loop.call_later(SOCKET_CHECK_SECONDS, _check_sockets_now_and_then, web)
-    web.check_sockets()
-
-
 async def _serve(
     daemon: Daemon,
     listeners: Sequence[Listener],
@@ -184,7 +175,6 @@ async def _serve(
     web = WebServer(daemon, listeners, registry)
     await web.start()
     daemon.on_reopen.append(web.check_sockets)
-    _check_sockets_now_and_then(web)
     pidfile.write(daemon.report)
     if release_parent is not None:
         release_parent()
