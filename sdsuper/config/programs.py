@@ -301,7 +301,8 @@ def _read_socket(reader: SectionReader, user: Any) -> FcgiSocketConfig | None:
     if not reader.has(url_option):
         reader.section_problem(f'[{section}] section requires a "socket" line')
         return None
-    url = reader.text(url_option)
+    label = reader.section.label
+    url = reader.text(url_option, reader.names.over({"program_name": label, "group_name": label}))
     if url is None:
         return None
     unix = url.startswith(_UNIX)
@@ -339,17 +340,20 @@ def read_environment(reader: SectionReader, option: Option, names: Names) -> dic
     text = reader.text(option, names)
     if not text:
         return {}
-    variables: dict[str, str] = reader.parse(option, text)
-    if reader.findings.problems:
-        return dict(variables)
+    try:
+        pairs = environment.pairs(text)
+    except ValueError as error:
+        reader.problem(str(error), option, text=text)
+        return {}
     value = reader.section.values[option.key]
     where = f"{value.file}:{value.line}: [{reader.section.name}] environment"
-    for pair in environment.pairs(text):
+    for pair in pairs:
         if pair.separator not in (",", ""):
             reader.findings.warn(
                 f"{where}: {pair.name} ends at {pair.separator!r} where a comma is expected; "
                 "put the value in quotes if that belongs to it"
             )
+    variables = {pair.name: pair.value for pair in pairs}
     legacy = environment.legacy_environment(text)
     if legacy is not None and legacy != variables:
         changed = sorted(

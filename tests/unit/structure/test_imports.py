@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "server": ("daemon", "rpc", *EDGES, "core", "config", *VALUES),
     "ctl": (
         "rpc",
-        *(f"config.{name}" for name in ("client", "find", "ini", "option", "model")),
+        *(f"config.{name}" for name in ("client", "expand", "find", "ini", "option", "model")),
         "core.states",
         *VALUES,
     ),
