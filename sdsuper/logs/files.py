@@ -50,10 +50,11 @@ class LogFile:
         self._late: Trouble | None = None  # of a flush: told with the next write
         self._use(self._open())
 
-    def _open(self) -> Outlet:
+    def _open(self, mode: int = 0o666) -> Outlet:
         # A generated name lies in a folder like /tmp, where others may plant links.
-        mode = 0o600 if self._private else 0o666
-        return open_outlet(self.path, mode=mode, follow=not self._private)
+        if self._private:
+            return open_outlet(self.path, mode=0o600, follow=False)
+        return open_outlet(self.path, mode=mode)
 
     def _use(self, outlet: Outlet) -> None:
         self._outlet = outlet
@@ -166,8 +167,7 @@ class LogFile:
                 os.rename(names[number - 1], names[number])
             except FileNotFoundError:
                 continue  # somebody else was faster
-        # Its name has just become free: a link there now is a trap.
-        self._replace(open_outlet(self.path, mode=self._outlet.mode, follow=False))
+        self._replace(self._open(self._outlet.mode))
 
     def refresh(self) -> None:
         """Open the file again if its path names another one by now, or none.
