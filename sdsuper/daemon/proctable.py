@@ -25,6 +25,11 @@ class Entry:
     exiting: bool
     comm: str
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """What names it for good."""
+        return self.pid, self.started
+
     def __str__(self) -> str:
         return f"{self.comm} (pid {self.pid})"
 

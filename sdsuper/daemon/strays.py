@@ -14,7 +14,6 @@ table shows. Such a process is reaped when it ends, but not ended.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -42,6 +41,7 @@ class Sweep:
     seen: dict[int, int]  # pid -> start time, from before the main process ended
     done: Callable[[], None]
     told: set[tuple[int, int]] = field(default_factory=set)
+    beyond: set[tuple[int, int]] = field(default_factory=set)  # another user's, out of our reach
     killing: bool = False
     timer: asyncio.TimerHandle | None = None
 
@@ -149,7 +149,11 @@ class Strays:
             entries = [proctable.look_up(pid) for pid in proctable.tree(roots)]
             after = self._orphans()
             if after == before and None not in owned.values():
-                return [entry for entry in entries if entry is not None and not entry.zombie]
+                return [
+                    entry
+                    for entry in entries
+                    if entry is not None and not entry.zombie and entry.key not in sweep.beyond
+                ]
             before = after
         return None
 
@@ -168,14 +172,23 @@ class Strays:
         entry = proctable.look_up(pid)
         return None if entry is not None and entry.exiting and not entry.zombie else False
 
-    @staticmethod
-    def _signal(sweep: Sweep, entries: Iterable[proctable.Entry], number: signal.Signals) -> None:
+    def _signal(
+        self, sweep: Sweep, entries: Iterable[proctable.Entry], number: signal.Signals
+    ) -> None:
         for entry in entries:
-            if (entry.pid, entry.started) in sweep.told:
+            if entry.key in sweep.told:
                 continue
-            sweep.told.add((entry.pid, entry.started))
-            with contextlib.suppress(OSError):
+            sweep.told.add(entry.key)
+            try:
                 _signal_same(entry, number)
+            except PermissionError:
+                sweep.beyond.add(entry.key)
+                self._report(
+                    Level.WARN, f"not permitted to end what '{sweep.name}' left behind: {entry}"
+                )
+                asyncio.get_running_loop().call_soon(self.look_again)
+            except OSError:
+                continue  # gone meanwhile
 
 
 def _signal_same(entry: proctable.Entry, number: signal.Signals) -> None:

@@ -251,7 +251,7 @@ SCRIPT: tuple[Call | Await | Grow | Back | Put, ...] = (
     s("getProcessInfo", "bye"),
     s("startProcess", "g:x"),
     s("startProcess", "g:*"),
-    s("startProcessGroup", "g"),
+    s("startProcessGroup", "g", unordered=True),
     s("startProcessGroup", "empty"),
     s("startProcessGroup", "nope"),
     s("startProcessGroup", "g:*"),
@@ -397,7 +397,7 @@ SCRIPT: tuple[Call | Await | Grow | Back | Put, ...] = (
     s("startProcess", "cat"),
     s("stopAllProcesses", unordered=True),
     s("stopAllProcesses"),
-    s("startAllProcesses"),
+    s("startAllProcesses", unordered=True),
     Await("dies", "FATAL"),
     s("removeProcessGroup", "dies"),  # whether it dies at once or a moment later is chance
     s("startAllProcesses", False, unordered=True),
