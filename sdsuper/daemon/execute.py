@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ from sdsuper.daemon.spawn import (
 from sdsuper.daemon.stdin import StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.values import ExitStatus, Level, Namespec, signal_name
+
+_UNEXPECTED = "unexpected error in the daemon (its log has details)"
 
 
 @dataclass(slots=True)
@@ -105,7 +108,26 @@ class Executor:
         self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
 
     def execute(self, action: Action) -> None:
-        """Carry out one action."""
+        """Carry out one action. Never raises: one program's trouble must not concern others.
+
+        What the core waits for an answer to is answered even then.
+        """
+        try:
+            self._carry_out(action)
+        except Exception:  # noqa: BLE001  whatever it was, it is told
+            self._report(
+                Level.CRITICAL,
+                f"unexpected error while carrying out {action!r}:\n{traceback.format_exc()}",
+            )
+            match action:
+                case Spawn(name, invocation):
+                    self._submit(SpawnFailed(name, invocation, _UNEXPECTED))
+                case EndStrays(name, invocation):
+                    self._submit(Cleared(name, invocation))
+                case _:
+                    pass
+
+    def _carry_out(self, action: Action) -> None:
         match action:
             case Spawn():
                 self._spawn(action)

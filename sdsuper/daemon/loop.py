@@ -172,13 +172,7 @@ class Daemon:
         self._wake()
 
     def _execute(self, action: Action) -> None:
-        try:
-            self._executor.execute(action)
-        except Exception:  # noqa: BLE001  one program's trouble must not end the supervision of all
-            self.report(
-                Level.CRITICAL,
-                f"unexpected error while carrying out {action!r}:\n{traceback.format_exc()}",
-            )
+        self._executor.execute(action)
         if isinstance(action, Publish) and isinstance(action.event, ProcessStateChange):
             self._changed[action.event.process] = None
 
