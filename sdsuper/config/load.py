@@ -15,7 +15,7 @@ from sdsuper.config.expand import Names
 from sdsuper.config.findings import Findings, SectionReader, nearest
 from sdsuper.config.ini import Document, Section
 from sdsuper.config.model import Config, DaemonConfig
-from sdsuper.config.option import Option, option_named, options_of
+from sdsuper.config.option import option_named, options_of
 from sdsuper.config.programs import read_environment, read_groups
 from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options
 from sdsuper.config.servers import read_rpcinterfaces, read_servers
@@ -129,7 +129,7 @@ def _daemon(settings: dict[str, Any], overrides: Mapping[str, object]) -> Daemon
 
 def _doubt_unknown_keys(document: Document, names: Names, findings: Findings) -> None:
     for section in document:
-        known: Mapping[str, Option] | None = known_options(section.kind)
+        known = known_options(section)
         if known is None:
             continue
         reader = SectionReader(section, names, findings)

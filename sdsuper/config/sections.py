@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from sdsuper.config import client
+from sdsuper.config.ini import Section
 from sdsuper.config.model import (
     DaemonConfig,
     FcgiSocketConfig,
@@ -32,6 +33,9 @@ DECLARATIONS: tuple[type, ...] = (
 
 OPEN_KINDS = frozenset(("rpcinterface", "ctlplugin"))
 """Sections whose further keys go to a plugin."""
+
+NAMED_KINDS = frozenset(("program", "eventlistener", "fcgi-program", "group"))
+"""Sections that are nothing without a colon and a name."""
 
 COMMAND_LINE_ONLY = frozenset(("profile_options",))
 """Keys of [supervisord] that Supervisor knows but reads from the command line alone."""
@@ -68,10 +72,15 @@ def _client_option(declared: client.ClientOption) -> Option:
     )
 
 
-@cache
-def known_options(kind: str) -> Mapping[str, Option] | None:
-    """Return the options of a kind of section by key; None where any key may be written."""
-    options = options_by_kind().get(kind)
-    if options is None or kind in OPEN_KINDS:
+def known_options(section: Section) -> frozenset[str] | None:
+    """Return the keys that a section may have; None where any may be written."""
+    named = ":" in section.name
+    if section.kind in OPEN_KINDS or (section.kind in NAMED_KINDS and not named):
         return None
-    return {option.key: option for option in options}
+    return _keys(section.kind)
+
+
+@cache
+def _keys(kind: str) -> frozenset[str] | None:
+    options = options_by_kind().get(kind)
+    return None if options is None else frozenset(option.key for option in options)
