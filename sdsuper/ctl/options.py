@@ -103,13 +103,13 @@ def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Arguments
     for typed, option, argument in pairs:
         if option.sets == "help":
             return Arguments({"help": ""}, words)
-        if option.sets in values:
-            raise UsageError(f"conflicting command line option {typed!r}")
         if option.check is not None:
             try:
                 option.check(argument)
             except ValueError as error:
                 raise UsageError(f"invalid value for {typed} {argument!r}: {error}") from None
+        if option.sets in values:
+            raise UsageError(f"conflicting command line option {typed!r}")
         values[option.sets] = argument
     return Arguments(values, words)
 
