@@ -213,8 +213,9 @@ def config_info(daemon: Daemon, group: GroupConfig, process: ProcessConfig) -> d
         "killasgroup": process.killasgroup,
         "redirect_stderr": process.redirect_stderr,
     }
+    active = name in daemon.manager.processes  # a reread group in use may have grown meanwhile
     for channel, config in (("stdout", process.stdout), ("stderr", process.stderr)):
-        path = daemon.log_path(name, channel) if in_use and config.auto else None
+        path = daemon.log_path(name, channel) if active and config.auto else None
         struct |= _channel_info(channel, config, path)
     return struct
 
