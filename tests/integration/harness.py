@@ -203,7 +203,7 @@ class Daemon:
         self._prefix = prefix
         self._start_timeout = start_timeout
         self._popen: subprocess.Popen[bytes] | None = None
-        self.rpc = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport())
+        self.rpc: Any = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport())
         self.write(programs)
 
     # What it consists of

@@ -74,7 +74,7 @@ def test_the_commands_can_be_loaded() -> None:
 
 
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
-MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home/\w+)/")
+MACHINE = re.compile(r"(?<![\w.])/work/\w+/")
 REGISTRY = re.compile(r"\bpypi\.org|files\.pythonhosted|index-url\b")
 
 
