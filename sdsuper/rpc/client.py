@@ -172,10 +172,9 @@ class _Reply:
     def _read_chunked(self) -> bytes:
         if not self._left:
             size = self._line().partition(b";")[0].strip()
-            try:
-                self._left = int(size, 16)
-            except ValueError:
-                raise self._error(f"bad chunk size {size[:20]!r}") from None
+            if not size or size.strip(b"0123456789abcdefABCDEF"):
+                raise self._error(f"bad chunk size {size[:20]!r}")
+            self._left = int(size, 16)
             if self._left == 0:
                 while self._line():
                     pass

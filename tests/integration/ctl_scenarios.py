@@ -440,8 +440,8 @@ def _fill(text: str, daemon: Daemon) -> str:
 def transcript(name: str, client: str, daemon: str) -> tuple[Answer, ...]:
     """Return what a client said, all through a scenario, of a daemon of its own."""
     scenario = SCENARIOS[name]
-    options = {"inet": True, "credentials": scenario.credentials}
-    with Daemon(scenario.programs, peer=daemon, **options) as running:
+    login = scenario.credentials
+    with Daemon(scenario.programs, peer=daemon, inet=True, credentials=login) as running:
         return tuple(run(scenario, client, running))
 
 

@@ -1,0 +1,165 @@
+"""Commands about what is configured, every outcome."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sdsuper.rpc.faults import Fault, FaultCode
+from tests.unit.ctl.fakes import Session, process, result
+
+CONFIGURED = {
+    "group": "g",
+    "name": "n",
+    "inuse": True,
+    "autostart": True,
+    "group_prio": 1,
+    "process_prio": 2,
+}
+AVAIL = "g:n                              in use    auto      1:2\n"
+BROKEN = Fault(FaultCode.CANT_REREAD, "x.ini: bad")
+ENDING = Fault(FaultCode.SHUTDOWN_STATE)
+ODD = Fault(FaultCode.FAILED)
+
+
+@pytest.mark.parametrize("name", ["avail", "reread"])
+def test_no_arguments_are_taken(name: str) -> None:
+    session = Session()
+    help_text = session.control.commands[name].help
+    expected = f"Error: {name} accepts no arguments\n{help_text}\n"
+    assert session.run(f"{name} x") == (expected, 1)
+
+
+def test_avail() -> None:
+    assert Session({"getAllConfigInfo": [CONFIGURED]}).run("avail") == (AVAIL, 0)
+    assert Session({"getAllConfigInfo": []}).run("avail") == ("", 0)
+    out, _ = Session({"getAllConfigInfo": [CONFIGURED]}, json=True).run("avail")
+    assert json.loads(out)[0]["namespec"] == "g:n"
+
+
+def test_reread() -> None:
+    answers = {"reloadConfig": [[["new"], ["same"], ["gone"]]]}
+    out = "gone: disappeared\nnew: available\nsame: changed\n"
+    assert Session(answers).run("reread") == (out, 0)
+    out, _ = Session(answers, json=True).run("reread")
+    assert json.loads(out) == {"added": ["new"], "changed": ["same"], "removed": ["gone"]}
+    nothing: dict[str, Any] = {"reloadConfig": [[[], [], []]]}
+    assert Session(nothing).run("reread") == ("No config updates to processes\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "method", "fault", "out", "status"),
+    [
+        ("avail", "getAllConfigInfo", ENDING, "ERROR: supervisor shutting down", 1),
+        ("reread", "reloadConfig", ENDING, "ERROR: supervisor shutting down", 1),
+        ("update", "reloadConfig", ENDING, "ERROR: already shutting down", 1),
+        ("reread", "reloadConfig", BROKEN, "ERROR: CANT_REREAD: x.ini: bad", 1),
+        ("update", "reloadConfig", BROKEN, "ERROR: CANT_REREAD: x.ini: bad", 1),
+        ("add g", "addProcessGroup", ENDING, "ERROR: shutting down", 1),
+        (
+            "add g",
+            "addProcessGroup",
+            Fault(FaultCode.ALREADY_ADDED, "g"),
+            "ERROR: process group already active",
+            0,
+        ),
+        (
+            "add g",
+            "addProcessGroup",
+            Fault(FaultCode.BAD_NAME, "g"),
+            "ERROR: no such process/group: g",
+            1,
+        ),
+        (
+            "remove g",
+            "removeProcessGroup",
+            Fault(FaultCode.STILL_RUNNING, "g"),
+            "ERROR: process/group still running: g",
+            1,
+        ),
+        (
+            "remove g",
+            "removeProcessGroup",
+            Fault(FaultCode.BAD_NAME, "g"),
+            "ERROR: no such process/group: g",
+            1,
+        ),
+    ],
+)
+def test_what_is_refused(line: str, method: str, fault: Fault, out: str, status: int) -> None:
+    assert Session({method: fault}).run(line) == (f"{out}\n", status)
+
+
+@pytest.mark.parametrize(
+    ("line", "method"),
+    [
+        ("avail", "getAllConfigInfo"),
+        ("reread", "reloadConfig"),
+        ("add g", "addProcessGroup"),
+        ("remove g", "removeProcessGroup"),
+    ],
+)
+def test_what_nobody_expects(line: str, method: str) -> None:
+    out, status = Session({method: ODD}).run(line)
+    assert out.startswith("error: <class 'xmlrpc.client.Fault'>, <Fault 30: 'FAILED'>")
+    assert status == 1
+
+
+def test_add_and_remove() -> None:
+    session = Session({"addProcessGroup": True, "removeProcessGroup": True})
+    assert session.run("add")[0] == ""
+    assert session.run("remove") == ("", 0)
+    session.run("add a b")
+    expected = "a: added process group\nb: added process group\na: removed process group\n"
+    assert session.run("remove a") == (expected, 0)
+
+
+def changed(*stopped: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "reloadConfig": [[["new"], ["same"], ["gone"]]],
+        "getAllProcessInfo": [process("x", "same"), process("gone"), process("idle")],
+        "stopProcessGroup": list(stopped),
+        "removeProcessGroup": True,
+        "addProcessGroup": True,
+    }
+
+
+GONE = "gone: stopped\ngone: removed process group\n"
+SAME = "same: stopped\nsame: updated process group\n"
+NEW = "new: added process group\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "out", "status"),
+    [
+        ("update", GONE + SAME + NEW, 0),
+        ("update all", GONE + SAME + NEW, 0),
+        ("update nosuch all", GONE + SAME + NEW, 0),
+        ("update new", NEW, 0),
+        ("update new gone", GONE + NEW, 0),
+        ("update same", SAME, 0),
+        ("update idle", "", 0),
+        ("update y nosuch new", f"ERROR: no such group: nosuch\nERROR: no such group: y\n{NEW}", 1),
+    ],
+)
+def test_update(line: str, out: str, status: int) -> None:
+    assert Session(changed(result("x"))).run(line) == (out, status)
+
+
+def test_update_stops_removes_and_adds_in_that_order() -> None:
+    session = Session(changed())
+    session.run("update same")
+    assert session.client.calls[2:] == [
+        ("stopProcessGroup", "same"),
+        ("removeProcessGroup", "same"),
+        ("addProcessGroup", "same"),
+    ]
+
+
+def test_update_keeps_what_would_not_stop() -> None:
+    session = Session(changed(result("x", FaultCode.FAILED, "gone")))
+    out = "gone: stopped\ngone: has problems; not removing\n"
+    assert session.run("update gone") == (out, 1)
+    assert ("removeProcessGroup", "gone") not in session.client.calls

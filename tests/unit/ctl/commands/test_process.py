@@ -1,0 +1,192 @@
+"""Commands about processes, every outcome."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sdsuper.core.states import STOPPED_STATES
+from sdsuper.ctl.commands.process import DOWN_STATES
+from sdsuper.rpc.faults import Fault, FaultCode
+from tests.unit.ctl.fakes import Session, process, result
+
+INFOS = [process("a"), process("b", "g", "STARTING"), process("c", "g", "BACKOFF")]
+A = "a                                RUNNING   pid 7, uptime 0:00:05\n"
+B = "g:b                              STARTING  \n"
+C = "g:c                              BACKOFF   \n"
+
+
+def test_down_means_what_the_core_means() -> None:
+    assert {state.name for state in STOPPED_STATES} == DOWN_STATES
+
+
+@pytest.mark.parametrize(
+    ("line", "out", "status"),
+    [
+        ("status", A + B + C, 0),
+        ("status all", A + B + C, 0),
+        ("status nosuch all", A + B + C, 0),
+        ("status a", A, 0),
+        ("status g:* a", B + C + A, 0),
+        ("status g:", B + C, 0),
+        ("status g:c g:b", C + B, 0),
+        ("status g", "g: ERROR (no such process)\n", 4),
+        ("status x:* a x:y", f"x: ERROR (no such group)\nx:y: ERROR (no such process)\n{A}", 4),
+    ],
+)
+def test_status(line: str, out: str, status: int) -> None:
+    assert Session({"getAllProcessInfo": INFOS}).run(line) == (out, status)
+
+
+@pytest.mark.parametrize("state", sorted(DOWN_STATES))
+def test_status_of_what_is_down(state: str) -> None:
+    infos = [process("a", state=state)]
+    out, status = Session({"getAllProcessInfo": infos}).run("status nosuch a")
+    assert status == 3
+    assert out == f"nosuch: ERROR (no such process)\na{' ' * 32}{state:<10}\n"
+
+
+def test_status_without_processes_prints_nothing() -> None:
+    assert Session({"getAllProcessInfo": []}).run("status") == ("", 0)
+
+
+def test_status_as_json_has_nothing_else_on_stdout() -> None:
+    session = Session({"getAllProcessInfo": INFOS}, json=True)
+    out, status = session.run("status nosuch a")
+    assert [entry["namespec"] for entry in json.loads(out)] == ["a"]
+    assert session.errors == "nosuch: ERROR (no such process)\n"
+    assert status == 4
+
+
+START_FAULTS = [
+    (FaultCode.BAD_NAME, "no such process", 1),
+    (FaultCode.NO_FILE, "no such file", 1),
+    (FaultCode.NOT_EXECUTABLE, "file is not executable", 1),
+    (FaultCode.ALREADY_STARTED, "already started", 0),
+    (FaultCode.SPAWN_ERROR, "spawn error", 7),
+    (FaultCode.ABNORMAL_TERMINATION, "abnormal termination", 7),
+]
+STOP_FAULTS = [
+    (FaultCode.BAD_NAME, "no such process", 1),
+    (FaultCode.NOT_RUNNING, "not running", 0),
+]
+SIGNAL_FAULTS = [
+    (FaultCode.BAD_NAME, "no such process", 1),
+    (FaultCode.NOT_RUNNING, "not running", 7),
+    (FaultCode.BAD_SIGNAL, "bad signal name", 1),
+]
+FAULTS = [
+    *(("start", "start", *row) for row in START_FAULTS),
+    *(("stop", "stop", *row) for row in STOP_FAULTS),
+    *(("signal", "signal HUP", *row) for row in SIGNAL_FAULTS),
+]
+
+
+@pytest.mark.parametrize(("method", "typed", "code", "words", "status"), FAULTS)
+def test_what_can_go_wrong(method: str, typed: str, code: int, words: str, status: int) -> None:
+    line = f"g:p: ERROR ({words})\n"
+    one = Session({f"{method}Process": Fault(code, "g:p")})
+    assert one.run(f"{typed} g:p") == (line, status)
+    results = [result("p", code, "g", "text")]
+    group = Session({f"{method}ProcessGroup": results})
+    assert group.run(f"{typed} g:*") == (line, status)
+    every = Session({f"{method}AllProcesses": results})
+    assert every.run(f"{typed} x all") == (line, status)
+
+
+@pytest.mark.parametrize(
+    ("method", "typed", "done", "params"),
+    [
+        ("start", "start", "started", ()),
+        ("stop", "stop", "stopped", ()),
+        ("signal", "signal HUP", "signalled", ("HUP",)),
+    ],
+)
+def test_what_goes_well(method: str, typed: str, done: str, params: tuple[str, ...]) -> None:
+    answers = {
+        f"{method}Process": True,
+        f"{method}ProcessGroup": [result("x", group="g"), result("g")],
+        f"{method}AllProcesses": [result("z")],
+    }
+    session = Session(answers)
+    out = f"a: {done}\nb:c: {done}\ng:x: {done}\ng: {done}\n"
+    assert session.run(f"{typed} a:a b:c g:") == (out, 0)
+    assert session.client.calls == [
+        (f"{method}Process", "a", *params),
+        (f"{method}Process", "b:c", *params),
+        (f"{method}ProcessGroup", "g", *params),
+    ]
+    assert Session(answers).run(f"{typed} all") == (f"z: {done}\n", 0)
+
+
+@pytest.mark.parametrize(("typed", "status"), [("start", 2), ("stop", 1), ("signal HUP", 1)])
+def test_a_group_that_is_not_there(typed: str, status: int) -> None:
+    method = f"{typed.split(maxsplit=1)[0]}ProcessGroup"
+    session = Session({method: Fault(FaultCode.BAD_NAME, "g")})
+    assert session.run(f"{typed} g:*") == ("g: ERROR (no such group)\n", status)
+
+
+@pytest.mark.parametrize(("method", "typed"), [("stop", "stop"), ("signal", "signal HUP")])
+def test_failed_is_told_in_the_servers_words(method: str, typed: str) -> None:
+    session = Session({f"{method}Process": Fault(FaultCode.FAILED, "odd")})
+    assert session.run(f"{typed} p") == ("FAILED: odd\n", 1)
+
+
+def test_an_outcome_without_words_ends_the_command() -> None:
+    session = Session({"startProcess": Fault(FaultCode.FAILED, "odd")})
+    out, status = session.run("start p q")
+    assert out.startswith("error: <class 'ValueError'>, Unknown result code 30 for p: file: ")
+    assert status == 1
+    assert session.client.calls == [("startProcess", "p")]
+
+
+@pytest.mark.parametrize("method", ["startProcessGroup", "stopProcessGroup"])
+def test_a_group_refused_for_another_reason(method: str) -> None:
+    session = Session({method: Fault(FaultCode.SHUTDOWN_STATE)})
+    out, status = session.run(f"{method[:-12]} g:*")
+    assert out.startswith("error: <class 'xmlrpc.client.Fault'>, <Fault 6: 'SHUTDOWN_STATE'>")
+    assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "first", "status"),
+    [
+        ("start", "Error: start requires a process name", 2),
+        ("stop", "Error: stop requires a process name", 1),
+        ("restart", "Error: restart requires a process name", 1),
+        ("signal", "Error: signal requires a signal name and a process name", 1),
+        ("signal HUP", "Error: signal requires a signal name and a process name", 1),
+    ],
+)
+def test_too_few_words(line: str, first: str, status: int) -> None:
+    session = Session()
+    name = line.split(maxsplit=1)[0]
+    help_text = session.control.commands[name].help
+    assert session.run(line) == (f"{first}\n{help_text}\n", status)
+    assert session.client.calls == []
+
+
+def test_restart_stops_all_before_it_starts_any() -> None:
+    session = Session({"stopProcess": Fault(FaultCode.NOT_RUNNING), "startProcess": True})
+    out = "a: ERROR (not running)\nb: ERROR (not running)\na: started\nb: started\n"
+    assert session.run("restart a b") == (out, 0)
+    methods = [call[0] for call in session.client.calls]
+    assert methods == ["stopProcess", "stopProcess", "startProcess", "startProcess"]
+
+
+def test_pid() -> None:
+    def info(name: str) -> Any:
+        known = {"a": process("a"), "b": process("b", state="STOPPED")}
+        return known.get(name, Fault(FaultCode.BAD_NAME, name))
+
+    infos = [process("a"), process("b", state="STOPPED")]
+    answers = {"getPID": 99, "getProcessInfo": info, "getAllProcessInfo": infos}
+    assert Session(answers).run("pid") == ("99\n", 0)
+    assert Session(answers).run("pid all") == ("7\n0\n", 0)
+    assert Session(answers).run("pid a") == ("7\n", 0)
+    assert Session(answers).run("pid b a") == ("0\n7\n", 7)
+    assert Session(answers).run("pid b x:* a") == ("0\nNo such process x:*\n7\n", 1)
+    refused = Session({"getProcessInfo": Fault(FaultCode.SHUTDOWN_STATE)})
+    assert refused.run("pid a")[1] == 1
