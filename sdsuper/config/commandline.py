@@ -70,7 +70,7 @@ _OWN_FLAGS = (
 
 _ARGUMENTS = {
     "file": "FILENAME",
-    "log file": "FILENAME",
+    "main log": "FILENAME",
     "directory": "DIRECTORY",
     "number": "NUMBER",
     "bytes": "BYTES",

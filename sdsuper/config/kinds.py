@@ -271,7 +271,7 @@ DIRECTORY = Kind("directory", "an existing directory", _existing_directory, _sam
 LOG = Kind(
     "log file", "a path whose directory exists, AUTO, NONE, or syslog", _parse_log, _format_log
 )
-MAIN_LOG = Kind("log file", "a path whose directory exists, or syslog", _parse_main_log, _same)
+MAIN_LOG = Kind("main log", "a path whose directory exists, or syslog", _parse_main_log, _same)
 NAME = Kind("name", "a name without blanks, colons and slashes", parse_name, _same)
 NAMES = Kind("names", "names, separated by commas", parse_names, ",".join)
 OWNER = Kind("user[:group]", "user or user:group, by name or number", _parse_owner, _format_owner)
@@ -295,7 +295,7 @@ CONTAINMENT = Kind(
     "containment", "tree or none", _parse_containment, _format_containment, ("tree", "none")
 )
 USER = Kind("user", "a login name, or the number of an existing account", parse_user, str)
-SERVER_URL = Kind("URL", "a URL, or AUTO", _parse_server_url, _format_server_url)
+SERVER_URL = Kind("URL or AUTO", "a URL, or AUTO", _parse_server_url, _format_server_url)
 ENVIRONMENT = Kind(
     "variables", 'KEY="value" pairs, separated by commas', _parse_environment, format_environment
 )

@@ -233,8 +233,8 @@ def test_a_bad_user_of_the_command_line(refuse: Refuse) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[supervisord]\nlogevel=x\n", ':2: [supervisord] logevel="x": unknown option logevel; '
-         "did you mean loglevel?"),
+        ("[supervisord]\nlogevel=x\n", (':2: [supervisord] logevel="x": unknown option logevel; '
+         "did you mean loglevel?")),
         ("[program:x]\ncommand=x\nstartsec=1\n", "did you mean startsecs?"),
         ("[program:x]\ncommand=x\nevents=TICK\n", "unknown option events"),
         ("[eventlistener:x]\ncommand=x\nevents=TICK\nbuffersize=1\n", "did you mean buffer_size?"),
