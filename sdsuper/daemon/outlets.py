@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,8 +24,12 @@ from sdsuper.core.events import (
 )
 from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
+from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.reader import Reader
 from sdsuper.values import Level, Namespec
+
+_FINISH_STEP = 0.05
+"""Seconds that a slow reader of our output gets between two looks at whether it keeps up."""
 
 ChannelName = Literal["stdout", "stderr"]
 
@@ -40,6 +45,7 @@ class Pipe:
 
     fd: int
     reader: Reader
+    channel: Channel
     closed: bool = False
     pause: asyncio.TimerHandle | None = None
 
@@ -158,7 +164,7 @@ class Outlets:
             on_log=on_log if config.events_enabled or self._echo else None,
             on_capture=on_capture if config.capture_maxbytes else None,
         )
-        pipe = Pipe(fd, reader)
+        pipe = Pipe(fd, reader, self._channels[channel])
         self._pipes.append(pipe)
         asyncio.get_running_loop().add_reader(fd, self._readable, pipe)
         return pipe
@@ -179,8 +185,16 @@ class Outlets:
         asyncio.get_running_loop().add_reader(pipe.fd, self._readable, pipe)
 
     def drain(self, pipe: Pipe) -> None:
-        """Take what is in the pipe now; at its end, disconnect it."""
-        if not pipe.closed and not pipe.reader.drain():
+        """Take what is in the pipe now; at its end, disconnect it.
+
+        Where a sink is behind, the bytes stay in the pipe, and go on as the sink takes them.
+        """
+        if not pipe.closed and not pipe.channel.stalled and not pipe.reader.drain():
+            self.disconnect(pipe)
+
+    def finish(self, pipe: Pipe) -> None:
+        """Disconnect a pipe that nobody writes to any more, or let it run dry first."""
+        if not pipe.channel.stalled:
             self.disconnect(pipe)
 
     def disconnect(self, pipe: Pipe) -> None:
@@ -232,9 +246,19 @@ class Outlets:
         self._released = True
         self.close_idle()
 
-    def close(self) -> None:
-        """Disconnect every pipe and close the files."""
+    def close(self, deadline: float) -> None:
+        """Disconnect every pipe and close the files.
+
+        Args:
+            deadline: Monotonic second until which slow readers of our own output are waited for.
+        """
         for pipe in list(self._pipes):
+            while not pipe.closed and pipe.channel.stalled:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                OPEN_FILES.finish(min(left, _FINISH_STEP))
+                self.drain(pipe)
             self.disconnect(pipe)
         self.release()
 

@@ -23,7 +23,7 @@ from sdsuper.logs.trouble import Data, Trouble
 STALLED_BYTES = 256 * 1024
 """With so much waiting for a full pipe, children's pipes are left unread: they slow down."""
 
-WAITING_MAX_BYTES = 1024 * 1024
+WAITING_MAX_BYTES = 2 * 1024 * 1024
 """With so much waiting, further records are dropped."""
 
 _FINISH_STEP_S = 0.05
