@@ -8,12 +8,14 @@ from typing import Any
 
 from sdsuper.config.expand import Names, expand
 from sdsuper.config.ini import Section, Value
-from sdsuper.config.model import Location, Note
+from sdsuper.config.model import PROGRAM_KINDS, Location, Note
 from sdsuper.config.option import Option
 from sdsuper.errors import ConfigError, Problem
 from sdsuper.values import Level
 
-_UNLABELLED = frozenset(("environment", "process_name"))  # error texts name these keys alone
+_UNLABELLED = frozenset(
+    ("environment", "process_name")
+)  # error texts name these keys of programs alone
 _NO_NUMBER = "invalid literal for int()"
 
 
@@ -113,7 +115,7 @@ class SectionReader:
         if option.unset is None and option.key not in self.section.values:
             return option.default
         text = self.text(option, names)
-        return option.default if text is None else self.parse(option, text)
+        return option.fallback if text is None else self.parse(option, text)
 
     def parse(self, option: Option, text: str) -> Any:
         """Return the value of an expanded text; the default where it is wrong."""
@@ -123,7 +125,7 @@ class SectionReader:
             reason = str(error)
             message = option.error.format(value=text, reason=reason, section=self.section.name)
             self.problem(message, option, reason=_plain(reason, option), text=text)
-            return option.default
+            return option.fallback
 
     def free(self, key: str) -> str:
         """Return the expanded text of a key that no declaration knows."""
@@ -205,7 +207,8 @@ class SectionReader:
             return text
         if value is not None and value.file != names.file:
             names = names.over({"here": os.path.dirname(os.path.abspath(value.file))})
-        return expand(text, names, key if key in _UNLABELLED else f"{self._label}.{key}")
+        bare = key in _UNLABELLED and self.section.kind in PROGRAM_KINDS
+        return expand(text, names, key if bare else f"{self._label}.{key}")
 
 
 def _plain(reason: str, option: Option) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from sdsuper.config.expand import Names
 from sdsuper.config.findings import Findings, SectionReader, nearest
 from sdsuper.config.ini import Document, Section
-from sdsuper.config.model import Config, DaemonConfig
+from sdsuper.config.model import Account, Config, DaemonConfig
 from sdsuper.config.option import option_named, options_of
 from sdsuper.config.programs import read_environment, read_groups
 from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options
@@ -64,7 +64,7 @@ def load(
         event_types=event_types,
     )
     servers = read_servers(document, names, findings)
-    settings["user"] = _read_user(daemon_reader, overrides)
+    settings["user"] = _read_user(daemon_reader, settings["user"], overrides)
     _doubt_unknown_keys(document, names, findings)
     findings.raise_problems()
     return Config(
@@ -91,12 +91,14 @@ def _daemon_reader(
 
 
 def _read_daemon(reader: SectionReader) -> dict[str, Any]:
-    """Read every option of [supervisord] but `user`, which comes after all else."""
+    """Read every option of [supervisord]; `user` stays a text, it is looked up after all else."""
     settings: dict[str, Any] = {}
     for option in options_of(DaemonConfig):
         if option.key == "environment":
             settings["environment"] = read_environment(reader, option, reader.names)
-        elif option.key != "user":
+        elif option.key == "user":
+            settings["user"] = reader.text(option)
+        else:
             settings[option.key] = reader.read(option)
     if not reader.has(option_named(DaemonConfig, "childlogdir")):
         from tempfile import gettempdir
@@ -105,16 +107,19 @@ def _read_daemon(reader: SectionReader) -> dict[str, Any]:
     return settings
 
 
-def _read_user(reader: SectionReader, overrides: Mapping[str, object]) -> Any:
+def _read_user(
+    reader: SectionReader, written: str | None, overrides: Mapping[str, object]
+) -> Account | None:
     option = option_named(DaemonConfig, "user")
-    written = overrides.get("user")
-    if not isinstance(written, str):
-        return reader.read(option) if written is None else written
+    override = overrides.get("user")
+    account: Account | None = None
+    if override is None:
+        return account if written is None else reader.parse(option, written)
     try:
-        return option.kind.parse(written)
+        account = option.kind.parse(str(override))
     except ValueError as error:
-        reader.findings.problem(Problem(str(error), option="user", found=written))
-        return None
+        reader.findings.problem(Problem(str(error), option="user", found=str(override)))
+    return account
 
 
 def _daemon(settings: dict[str, Any], overrides: Mapping[str, object]) -> DaemonConfig:

@@ -476,6 +476,9 @@ class DaemonConfig:
     directory: str | None = option(
         DIRECTORY, default=None, flag="d", help="Where the daemon goes when it daemonizes."
     )
+    user: Account | None = option(
+        USER, default=None, flag="u", help="The account the daemon runs as when root starts it."
+    )
     umask: int = option(
         OCTAL, default=0o022, flag="m", help="The daemon's umask when it daemonizes."
     )
@@ -528,9 +531,6 @@ class DaemonConfig:
         BOOLEAN,
         default=False,
         help="Refuse what is only warned of otherwise: open servers, files that others may write.",
-    )
-    user: Account | None = option(
-        USER, default=None, flag="u", help="The account the daemon runs as when root starts it."
     )
     logfile_syslog: bool = False
 

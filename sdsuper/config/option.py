@@ -94,6 +94,13 @@ class Option:
         return instance
 
     @property
+    def fallback(self) -> Any:
+        """The value to go on with where the written one is wrong."""
+        if self.default is None and self.unset is not None and "%" not in self.unset:
+            return self.kind.parse(self.unset)
+        return self.default
+
+    @property
     def default_text(self) -> str | None:
         """The default as it would be written; None where there is none."""
         if self.unset is not None:

@@ -276,10 +276,11 @@ def _read_pool(reader: SectionReader, event_types: Collection[str]) -> ListenerP
 
 def _read_events(reader: SectionReader, event_types: Collection[str]) -> tuple[str, ...]:
     option = option_named(ListenerPoolConfig, "events")
-    if not reader.has(option):
+    text = reader.text(option)
+    if text == "" or not reader.has(option):
         message = f'[{reader.section.name}] section requires an "events" line'
         reader.section_problem(message)
-    events: tuple[str, ...] = reader.read(option) or ()
+    events: tuple[str, ...] = reader.parse(option, text) if text else ()
     known = {name: name for name in event_types}
     for event in events:
         if event not in known:
@@ -298,20 +299,19 @@ def _read_socket(reader: SectionReader, user: Any) -> FcgiSocketConfig | None:
     owner = reader.read(owner_option)
     mode = reader.read(mode_option)
     section = reader.section.name
-    if not reader.has(url_option):
-        reader.section_problem(f'[{section}] section requires a "socket" line')
-        return None
     label = reader.section.label
     url = reader.text(url_option, reader.names.over({"program_name": label, "group_name": label}))
-    if url is None:
+    if url == "" or not reader.has(url_option):
+        reader.section_problem(f'[{section}] section requires a "socket" line')
+    if not url:
         return None
     unix = url.startswith(_UNIX)
     try:
-        _check_socket_url(url)
         if not unix and (reader.has(owner_option) or reader.has(mode_option)):
             raise ValueError(
                 "socket_owner and socket_mode params should only be used with a Unix domain socket"
             )
+        _check_socket_url(url)
     except ValueError as error:
         reader.problem(f"{error} in [{section}] socket", url_option, reason=str(error), text=url)
         return None
