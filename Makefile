@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 CHECKED := sdsuper tests examples $(wildcard benchmarks docs/*.py)
 QUICKSTART := examples/quickstart/sdsuper.conf
 
-.PHONY: help run test test-unit test-integration test-system check format demo-etcd clean
+.PHONY: help run test test-unit test-integration test-system check format docs demo-etcd clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ check: $(READY) ## Lint, check the format and the types
 format: $(READY) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/ruff check --fix $(CHECKED)
+
+docs: $(READY) ## Write the generated pages of docs/ anew
+	for page in generate generate_rpc generate_states; do $(BIN)/python -m docs.$$page; done
 
 demo-etcd: $(READY) ## Run a three-member etcd cluster, kill parts of it, watch it heal
 	scripts/prepare etcd
