@@ -209,15 +209,19 @@ def open_files(pid: int) -> set[str]:
     return {os.readlink(path) for path in folder.iterdir() if path.is_symlink()}
 
 
+def kill_and_wait_for_the_next(daemon: Daemon, name: str) -> None:
+    before = daemon.pid_of(name)
+    os.kill(before, signal.SIGKILL)
+    daemon.wait(lambda: daemon.pid_of(name) not in (0, before))
+
+
 def test_descriptors_do_not_pile_up(start_daemon: StartDaemon) -> None:
     daemon = start_daemon("[program:s]\ncommand=sleep 600\nautorestart=true\nstartsecs=0\n")
     daemon.wait_state("s", "RUNNING")
     counts = []
     for _ in range(2):
         for _ in range(20):
-            before = daemon.pid_of("s")
-            os.kill(before, signal.SIGKILL)
-            daemon.wait(lambda before=before: daemon.pid_of("s") not in (0, before))
+            kill_and_wait_for_the_next(daemon, "s")
         counts.append(len(list(Path(f"/proc/{daemon.pid}/fd").iterdir())))
     assert counts[0] == counts[1]
 

@@ -548,8 +548,7 @@ def run(daemon: Daemon, outcomes: list[Any]) -> None:
             case Await(name, state):
                 daemon.wait_state(name, state)
             case Grow(name, size):
-                path = daemon.info(name)["stdout_logfile"]
-                daemon.wait(lambda path=path, size=size: _size(path) >= size)
+                _wait_for_size(daemon, daemon.info(name)["stdout_logfile"], size)
             case Back():
                 daemon.wait(lambda: _answers(daemon), what="the restart is over")
             case Put(text):
@@ -565,6 +564,10 @@ def _answers(daemon: Daemon) -> bool:
         daemon.rpc("close")()
         return False
     return True
+
+
+def _wait_for_size(daemon: Daemon, path: str, size: int) -> None:
+    daemon.wait(lambda: _size(path) >= size)
 
 
 def _size(path: str) -> int:
