@@ -78,7 +78,6 @@ def _supervise(program: str, command_line: CommandLine) -> int:
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(load, os.path.abspath(given), overrides=command_line.overrides)
     setup.keep_descriptors_to_ourselves()
-    setup.become_subreaper()
     notifier = Notifier(os.environ)
     first = True
     while True:
@@ -123,6 +122,8 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
         release_parent = None
         if first and not settings.nodaemon:
             release_parent = setup.daemonize(settings, log.log)
+        # Not before: a child of ours, as the daemon is by now, would not inherit it.
+        setup.become_subreaper()
         pidfile = setup.PidFile(settings.pidfile)
         stack.callback(pidfile.remove)
         daemon = Daemon(
