@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import time
@@ -42,9 +41,6 @@ from sdsuper.daemon.stdin import StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.values import ExitStatus, Level, Namespec, signal_name
-
-_FLUSH_INTERVAL = 0.005
-"""Seconds between two offers to a reader of our output that is behind."""
 
 _FINISH_SECONDS = 5.0
 """How long the end of the daemon waits for readers of its output that are behind."""
@@ -110,8 +106,6 @@ class Executor:
         self._outlets: dict[Namespec, Outlets] = {}
         # Of forgotten processes whose pipes something still holds; they end with the pipes.
         self._detached: list[Outlets] = []
-        self._flush_timer: asyncio.TimerHandle | None = None
-        OPEN_FILES.on_waiting = self._flush_begins
         self._by_pid: dict[int, Invocation] = {}
         self._by_name: dict[Namespec, Invocation] = {}
         self._leaving: dict[tuple[Namespec, int], Invocation] = {}
@@ -190,22 +184,9 @@ class Executor:
         deadline = time.monotonic() + _FINISH_SECONDS
         for outlets in (*self._outlets.values(), *self._detached):
             outlets.close(deadline)
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
         lost = OPEN_FILES.finish(max(0.0, deadline - time.monotonic()))
         if lost:
             self._report(Level.CRITICAL, f"{lost} bytes of output were lost: nobody read them")
-
-    def _flush_begins(self) -> None:
-        """Something waits for a full pipe: offer it until it is gone."""
-        if self._flush_timer is None:
-            loop = asyncio.get_running_loop()
-            self._flush_timer = loop.call_later(_FLUSH_INTERVAL, self._flush)
-
-    def _flush(self) -> None:
-        self._flush_timer = None
-        if not OPEN_FILES.flush():
-            self._flush_begins()
 
     # --- spawn --------------------------------------------------------------------------------
 

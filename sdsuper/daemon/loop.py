@@ -96,6 +96,7 @@ class Daemon:
         self._changed: dict[Namespec, None] = {}  # in the order in which they changed
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._status_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
         self._finished: asyncio.Future[bool] | None = None
         self._executor = Executor(
             self.settings,
@@ -131,15 +132,18 @@ class Daemon:
     def close(self) -> None:
         """Let go of everything that the loop holds."""
         OPEN_FILES.on_waiting = None
-        for timer in (self._timer, self._status_timer):
+        for timer in (self._timer, self._flush_timer, self._status_timer):
             if timer is not None:
                 timer.cancel()
         self._executor.close()
 
     def _flush_soon(self) -> None:
-        asyncio.get_running_loop().call_later(_FLUSH_INTERVAL, self._flush_logs)
+        if self._flush_timer is None:
+            loop = asyncio.get_running_loop()
+            self._flush_timer = loop.call_later(_FLUSH_INTERVAL, self._flush_logs)
 
     def _flush_logs(self) -> None:
+        self._flush_timer = None
         if not OPEN_FILES.flush():
             self._flush_soon()
 

@@ -23,8 +23,8 @@ from sdsuper.logs.trouble import Data, Trouble
 STALLED_BYTES = 256 * 1024
 """With so much waiting for a full pipe, children's pipes are left unread: they slow down."""
 
-WAITING_MAX_BYTES = 2 * 1024 * 1024
-"""With so much waiting, further records are dropped."""
+WAITING_MAX_BYTES = 4 * 1024 * 1024
+"""With so much waiting, further records are dropped: programs that ended left full pipes."""
 
 _FINISH_STEP_S = 0.05
 

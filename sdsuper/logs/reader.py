@@ -89,7 +89,7 @@ class Reader:
         for _ in range(ROUNDS_MAX):
             count = self._read()
             taken += max(count, 0)
-            if count < READ_BYTES:
+            if count < READ_BYTES or self._channel.stalled:
                 break
         self._pace(taken)
         return count != _EOF
@@ -99,7 +99,7 @@ class Reader:
         many_small = taken < _SMALL_BYTES and now - self._last_read < _CLOSE_S
         self.pause = _PAUSE_S if many_small else 0.0
         self._last_read = now + self.pause
-        if taken >= _FULL_BYTES and not self._enlarged:
+        if taken >= _FULL_BYTES and not (self._enlarged or self._channel.stalled):
             self._enlarged = True
             with contextlib.suppress(OSError):  # beyond the user's limit, or no pipe
                 fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _LARGE_PIPE_BYTES)

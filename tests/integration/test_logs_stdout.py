@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.integration.harness import Daemon
 LINES = 40_000
 SHOUT = f"""
 import os
+import select
 for number in range({LINES}):
     os.write(1, b"%099d\\n" % number)
 """
@@ -59,3 +61,18 @@ def test_a_slow_reader_gets_every_byte_and_holds_up_only_the_program(fifo: Path)
         assert "cannot write" not in daemon.log()
     os.close(reader)
     assert bytes(received) == b"".join(b"%099d\n" % number for number in range(LINES))
+
+
+def test_stop_and_shutdown_do_not_depend_on_the_reader(fifo: Path) -> None:
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    prefix = ["/bin/sh", "-c", f'exec "$@" >{fifo}', "sh"]
+    program = PROGRAM.replace("startsecs=0", "startsecs=0\nstopwaitsecs=2")
+    with Daemon(program, settings="silent=true", prefix=prefix) as daemon:
+        (daemon.dir / "shout.py").write_text(SHOUT)
+        daemon.ctl("start", "shout")
+        daemon.wait(lambda: select.select([reader], [], [], 0)[0], 20, "output")
+        assert daemon.ctl("stop", "shout").stdout == "shout: stopped\n"
+        daemon.ctl("start", "shout")
+        daemon.wait_state("shout", "RUNNING")
+        assert daemon.terminate() == 0
+    os.close(reader)
