@@ -249,6 +249,20 @@ class Executor:
         invocation = self._by_pid.pop(pid)
         if self._by_name.get(invocation.name) is invocation:
             del self._by_name[invocation.name]
+        if invocation.containment is Containment.TREE:
+            self._leaving[invocation.name, invocation.number] = invocation
+        try:
+            self._take_last_words(invocation)
+        except Exception:  # noqa: BLE001  an exit that is not told would be waited for for ever
+            self._report(
+                Level.CRITICAL,
+                f"unexpected error at the end of '{invocation.name.process}' ({pid}):\n"
+                f"{traceback.format_exc()}",
+            )
+        self._submit(Exited(invocation.name, invocation.number, status))
+
+    def _take_last_words(self, invocation: Invocation) -> None:
+        """Let go of the child's stdin, and read what it left in its pipes."""
         invocation.stdin.close()
         for pipe in invocation.pipes:
             invocation.outlets.drain(pipe)
@@ -257,9 +271,6 @@ class Executor:
             os.close(invocation.failure_fd)
             if failure is not None:
                 self._report_failure(invocation, failure)
-        if invocation.containment is Containment.TREE:
-            self._leaving[invocation.name, invocation.number] = invocation
-        self._submit(Exited(invocation.name, invocation.number, status))
 
     def _end_strays(self, action: EndStrays) -> None:
         invocation = self._leaving[action.name, action.invocation]
