@@ -15,6 +15,7 @@ from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
 from sdsuper.config.model import DaemonConfig, Note
+from sdsuper.core.states import ManagerState
 from sdsuper.daemon import setup, signals
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
@@ -22,6 +23,7 @@ from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
 from sdsuper.errors import ConfigError, SdsuperError, UsageError
 from sdsuper.logs.auto import clean_auto_logs
+from sdsuper.logs.journal import ADDRESS, JOURNAL
 from sdsuper.server.registry import build_registry, startup_notes
 from sdsuper.server.sockets import Listener, open_listeners, server_url
 from sdsuper.server.web import WebServer
@@ -30,6 +32,9 @@ from sdsuper.values import Level
 
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
 """Set to 0 it forces the way of kernels without pidfds: exits are told by SIGCHLD alone."""
+
+JOURNAL_VARIABLE = "SDSUPER_JOURNAL_SOCKET"
+"""The socket of the journal, where it is another than systemd's."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,6 +84,7 @@ def _supervise(program: str, command_line: CommandLine) -> int:
     read = functools.partial(load, os.path.abspath(given), overrides=command_line.overrides)
     setup.keep_descriptors_to_ourselves()
     notifier = Notifier(os.environ)
+    JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
     first = True
     while True:
         source = Source(read, config)
@@ -174,15 +180,18 @@ async def _serve(
     for note in startup_notes(config.servers, config.rpcinterfaces):
         daemon.report(note.level, note.message)
     web = WebServer(daemon, listeners, registry)
-    await web.start()
     daemon.on_reopen.append(web.check_sockets)
     pidfile.write(daemon.report)
     if release_parent is not None:
         release_parent()
+    # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
     try:
-        return await daemon.finished()
+        await web.start()
+        await daemon.finished()
     finally:
         await web.close()
         signals.uninstall()
         daemon.close()
+    # Asked at the very end: while replies were finished a restart may have become a shutdown.
+    return daemon.state is ManagerState.RESTARTING

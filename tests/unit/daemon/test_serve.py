@@ -1,0 +1,132 @@
+"""Signals and calls that come at the edges of a daemon's life: before it starts, while it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import sys
+import tempfile
+import termios
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sdsuper.config.load import load
+from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.ownlog import OwnLog
+from sdsuper.daemon.reload import Source
+from sdsuper.daemon.setup import PidFile
+from sdsuper.daemon.signals import SIGNALS
+from sdsuper.sdsuperd import _serve
+from sdsuper.server.sockets import open_listeners
+from sdsuper.systemd.notify import Notifier
+
+SECONDS = 30.0  # a daemon that does not end is told from a slow one
+
+Meanwhile = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sd", dir="/tmp") as path:
+        yield Path(path)
+
+
+@pytest.fixture(autouse=True)
+def held_signals() -> Iterator[None]:
+    """As between two lives of a daemon: the kernel holds what comes."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    yield
+    while signal.sigtimedwait(SIGNALS, 0):
+        pass  # what a failed test left would end all tests
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def serve(directory: Path, meanwhile: Meanwhile) -> bool:
+    """Let a daemon without programs live; return whether it wants to start anew."""
+    ini = directory / "d.conf"
+    ini.write_text(
+        f"[supervisord]\nlogfile={directory}/d.log\npidfile={directory}/d.pid\n"
+        f"[unix_http_server]\nfile={directory}/d.sock\n"
+        # Each server gives the loop a turn before the next one accepts.
+        + "".join(f"[inet_http_server:{n}]\nport=127.0.0.1:{free_port()}\n" for n in range(3))
+    )
+    config = load(str(ini))
+    log = OwnLog(
+        level=config.daemon.loglevel,
+        path=config.daemon.logfile,
+        maxbytes=0,
+        backups=0,
+        echo=False,
+        syslog=False,
+    )
+    log.open()
+    pidfile = PidFile(config.daemon.pidfile)
+    source = Source(lambda: config, config)
+    daemon = Daemon(source, log, Notifier({}), DescriptorLimit(), None)
+
+    async def live() -> bool:
+        serving = _serve(daemon, open_listeners(config.servers), pidfile, None)
+        async with asyncio.timeout(SECONDS):
+            restart, _ = await asyncio.gather(serving, meanwhile())
+        return restart
+
+    try:
+        return asyncio.run(live())
+    finally:
+        log.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  files have no events
+        await asyncio.sleep(0.01)
+
+
+def waiting_bytes(sock: socket.socket) -> int:
+    return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+async def nothing() -> None:
+    return None
+
+
+def test_a_shutdown_asked_for_before_the_start_is_not_lost(directory: Path) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert serve(directory, nothing) is False
+
+
+def test_a_restart_becomes_a_shutdown_to_the_very_end(directory: Path) -> None:
+    path = directory / "d.sock"
+    log = directory / "d.log"
+
+    async def restart_then_stop() -> None:
+        with socket.socket(socket.AF_UNIX) as stuck:  # asks for much, and reads none of it
+            stuck.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(stuck, str(path))
+            stuck.send(b"GET /mainlogtail HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.get_running_loop().sock_recv(stuck, 1)
+            with log.open("a") as file:
+                file.write("a line\n" * 1_000_000)
+            await until(lambda: waiting_bytes(stuck) > 64 * 1024)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: not path.exists())  # replies are finished from here on
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: b"received SIGTERM" in log.read_bytes())
+
+    assert serve(directory, restart_then_stop) is False
+
+
+def test_a_restart_is_told_from_a_shutdown(directory: Path) -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert serve(directory, nothing) is True
