@@ -52,11 +52,29 @@ def _has_namespaces() -> bool:
         return False
 
 
+def _boots_systemd() -> bool:
+    from tests.system.container import can_boot
+
+    return can_boot()
+
+
+def _builds_rpms() -> bool:
+    return all(shutil.which(tool) for tool in ("rpmbuild", "createrepo_c", "gcc"))
+
+
 NEEDS = {
     "root": Need("needs root", "run the tests as root", _is_root),
     "etcd": Need("needs etcd and etcdctl", "install etcd-server and etcd-client", _has_etcd),
     "systemd_analyze": Need("needs systemd-analyze", "install systemd", _has_systemd_analyze),
     "namespaces": Need("needs PID namespaces", "run as root and allow unshare", _has_namespaces),
+    "booted": Need(
+        "needs a systemd booted in a container",
+        "as root, install systemd-container and mmdebstrap",
+        _boots_systemd,
+    ),
+    "rpm": Need(
+        "needs rpmbuild", "install rpm and createrepo-c (scripts/prepare rpm)", _builds_rpms
+    ),
 }
 
 
