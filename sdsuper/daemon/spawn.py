@@ -12,6 +12,7 @@ in Supervisor's words (with exit status 127), and to us as stage and errno.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
@@ -140,6 +141,9 @@ def spawn(
     except OSError as error:
         pipes.close_own_ends()
         raise SpawnError(_fork_error(name, error)) from None
+    except ValueError as error:  # a NUL byte in an argument, a variable or the directory
+        pipes.close_own_ends()
+        raise SpawnError(f"cannot spawn '{name}': {error}") from None
     finally:
         pipes.close_child_ends()
     return child
@@ -230,6 +234,9 @@ def _fork(
         pid = os.fork()
         if pid == 0:
             _become(config, account, command, environment, pipes.child, tell)
+        # The child does it too; whoever comes first, a signal to the group finds the group.
+        with contextlib.suppress(OSError):  # it has, or it has even executed its program
+            os.setpgid(pid, pid)
     except OSError:
         os.close(told)
         raise
