@@ -8,15 +8,15 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sdsuper import SUPERVISOR_VERSION
 from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
-from sdsuper.config.model import DaemonConfig, Note
+from sdsuper.config.model import Config, DaemonConfig, Note
 from sdsuper.core.states import ManagerState
-from sdsuper.daemon import setup, signals
+from sdsuper.daemon import proctable, setup, signals
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.ownlog import OwnLog
@@ -35,6 +35,8 @@ PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
 
 JOURNAL_VARIABLE = "SDSUPER_JOURNAL_SOCKET"
 """The socket of the journal, where it is another than systemd's."""
+
+_NO_PROC = "/proc cannot be read: what programs leave behind is neither found nor ended"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +83,7 @@ def _supervise(program: str, command_line: CommandLine) -> int:
         told = "profile_options has no effect; look at the running daemon with a sampling profiler"
         config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
-    read = functools.partial(load, os.path.abspath(given), overrides=command_line.overrides)
+    read = functools.partial(_read_again, os.path.abspath(given), command_line.overrides)
     setup.keep_descriptors_to_ourselves()
     notifier = Notifier(os.environ)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
@@ -92,6 +94,14 @@ def _supervise(program: str, command_line: CommandLine) -> int:
             return 0
         config = source.next or read()
         first = False
+
+
+def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
+    """Read the configuration while programs run: what the start would refuse is refused now."""
+    config = load(path, overrides=overrides)
+    if config.daemon.strict:
+        setup.refuse_unsafe(config)
+    return config
 
 
 def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
@@ -130,6 +140,8 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
             release_parent = setup.daemonize(settings, log.log)
         # Not before: a child of ours, as the daemon is by now, would not inherit it.
         setup.become_subreaper()
+        if not proctable.is_readable():
+            log.log(Level.WARN, _NO_PROC)
         pidfile = setup.PidFile(settings.pidfile)
         stack.callback(pidfile.remove)
         daemon = Daemon(

@@ -36,7 +36,7 @@ from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
-from sdsuper.errors import ConfigError
+from sdsuper.errors import SdsuperError
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.systemd import notify
 from sdsuper.values import Instant, Level, Namespec
@@ -289,7 +289,7 @@ class Daemon:
         """Read the configuration again and compare it with the active groups.
 
         Raises:
-            ConfigError: It does not load; nothing has changed.
+            UsageError: It does not load, or `strict` refuses it; nothing has changed.
         """
         active = [group.config for group in self.manager.groups.values()]
         return self._source.reread(active, self.report)
@@ -323,7 +323,7 @@ class Daemon:
         """Validate the configuration, then stop everything and start anew.
 
         Raises:
-            ConfigError: It does not load; nothing has changed.
+            UsageError: It does not load, or `strict` refuses it; nothing has changed.
         """
         self._source.prepare_restart()
         self._notifier.send(notify.reloading(time.monotonic()))
@@ -335,7 +335,7 @@ class Daemon:
         """Begin a restart unless the configuration does not load; tell the log if so."""
         try:
             self.request_restart()
-        except ConfigError as error:
+        except SdsuperError as error:
             self.report(Level.CRITICAL, f"restart refused, everything goes on as it was: {error}")
 
     def reopen_logs(self) -> None:

@@ -40,6 +40,11 @@ _STATE, _PGRP, _FLAGS, _STARTTIME = 0, 2, 6, 19
 _PF_EXITING = 0x4  # linux/sched.h
 
 
+def is_readable() -> bool:
+    """Whether there is a table at all: a container may have none, or one of another namespace."""
+    return look_up(os.getpid()) is not None
+
+
 def look_up(pid: int) -> Entry | None:
     """Return what is known of a pid, None when there is no such process."""
     try:

@@ -13,7 +13,7 @@ class Source:
     """Where the configuration comes from; the same file and command line each time.
 
     Args:
-        read: Reads it anew; raises ConfigError.
+        read: Reads it anew; raises UsageError where it cannot be used.
         first: What was read at the start.
 
     Attributes:
@@ -30,7 +30,7 @@ class Source:
         """Read what the daemon after this one will use, before anything is stopped for it.
 
         Raises:
-            ConfigError: It does not load.
+            UsageError: It does not load, or `strict` refuses it.
         """
         self.next = self._read()
 
@@ -40,7 +40,7 @@ class Source:
         """Read it, keep it, and compare it with the active groups.
 
         Raises:
-            ConfigError: It does not load; what was read last is kept.
+            UsageError: It does not load, or `strict` refuses it; what was read last is kept.
         """
         self.config = self._read()
         for note in self.config.notes:

@@ -35,6 +35,8 @@ _RUNS_AS_ROOT = (
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _STANDARD_FDS = 3
+_TRIED_FDS = 65536
+"""Descriptors that are tried one by one where nothing tells which are open."""
 
 
 def take_user(user: Account | None, report: Report) -> None:
@@ -122,10 +124,14 @@ def become_subreaper() -> None:
 
 def keep_descriptors_to_ourselves() -> None:
     """Mark every descriptor that we inherited close-on-exec, so that no child gets it."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) >= _STANDARD_FDS:
+    try:
+        open_now: Iterable[int] = map(int, os.listdir("/proc/self/fd"))
+    except OSError:  # /proc is not mounted: try all there can be
+        open_now = range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _TRIED_FDS))
+    for fd in open_now:
+        if fd >= _STANDARD_FDS:
             with contextlib.suppress(OSError):
-                os.set_inheritable(int(name), False)
+                os.set_inheritable(fd, False)
 
 
 class Locks:

@@ -255,6 +255,27 @@ def test_strict_refuses_configuration_that_others_can_write(start_daemon: StartD
     daemon._end(show=False)
 
 
+@pytest.mark.root
+def test_strict_refuses_to_read_again_what_others_can_write(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT, settings="strict=true")
+    daemon.wait_state("cat", "RUNNING")
+    first = daemon.pid_of("cat")
+    daemon.ini.chmod(0o666)
+    assert "can be changed by others than root" in daemon.ctl("reread").stdout
+    daemon.signal(signal.SIGHUP)
+    assert "can be changed by others than root" in daemon.wait_log("CRIT restart refused")
+    assert daemon.pid_of("cat") == first
+
+
+@pytest.mark.namespaces
+def test_it_runs_where_no_process_table_is_mounted(start_daemon: StartDaemon) -> None:
+    hidden = ("unshare", "-m", "sh", "-c", 'umount -l /proc && exec "$@"', "sh")
+    daemon = start_daemon(CAT, prefix=hidden)
+    daemon.wait_state("cat", "RUNNING")
+    assert "WARN /proc cannot be read" in daemon.log()
+    assert daemon.ctl("stop", "cat") == ("cat: stopped\n", 0)
+
+
 def test_profile_options_are_accepted_without_effect(start_daemon: StartDaemon) -> None:
     daemon = start_daemon("", arguments=("--profile_options=cumulative,callers",))
     daemon.wait_log("WARN profile_options has no effect")
