@@ -32,7 +32,7 @@ test-unit: $(READY) ## Run the unit tests: seconds
 test-integration: $(READY) tools ## Run real daemons, real processes, real clients
 	$(BIN)/pytest tests/integration $(ARGS)
 
-test-system: $(READY) ## Run what needs namespaces of its own
+test-system: $(READY) tools ## Run what needs a machine of its own: PID 1, systemd, the RPM
 	$(BIN)/pytest tests/system $(ARGS)
 
 check: $(READY) ## Lint, check the format and the types
@@ -46,6 +46,10 @@ format: $(READY) ## Format the code and mend what ruff can mend
 
 docs: $(READY) ## Write the generated pages of docs/ anew
 	for page in generate generate_rpc generate_states; do $(BIN)/python -m docs.$$page; done
+
+rpm: $(READY) ## Build dist/rpm: the RPM, its source, repository metadata
+	scripts/prepare rpm
+	scripts/rpm
 
 demo-etcd: $(READY) ## Run a three-member etcd cluster, kill parts of it, watch it heal
 	scripts/prepare etcd
