@@ -32,6 +32,7 @@ PORT_MIN = 1
 PORT_MAX = 65535
 AUTO = "AUTO"
 SYSLOG = "syslog"
+JOURNAL = "journal"
 NO_LOG_WORDS = frozenset(("none", "off"))
 _NOT_IN_NAMES = " :/"
 _ID_UNCHANGED = -1
@@ -73,7 +74,7 @@ def _parse_log(text: str) -> str:
         return ""
     if lowered == "auto":
         return AUTO
-    return SYSLOG if lowered == SYSLOG else parse_file_path(text)
+    return lowered if lowered in (SYSLOG, JOURNAL) else parse_file_path(text)
 
 
 def _format_log(target: str) -> str:
@@ -269,7 +270,10 @@ EXIT_CODES = Kind(
 FILE = Kind("file", "a path whose directory exists", parse_file_path, _same)
 DIRECTORY = Kind("directory", "an existing directory", _existing_directory, _same)
 LOG = Kind(
-    "log file", "a path whose directory exists, AUTO, NONE, or syslog", _parse_log, _format_log
+    "log file",
+    "a path whose directory exists, AUTO, NONE, journal, or syslog",
+    _parse_log,
+    _format_log,
 )
 MAIN_LOG = Kind("main log", "a path whose directory exists, or syslog", _parse_main_log, _same)
 NAME = Kind("name", "a name without blanks, colons and slashes", parse_name, _same)

@@ -61,6 +61,7 @@ def load(
         names.over({}, shared),
         findings,
         shared=shared,
+        journal=settings["journal"],
         event_types=event_types,
     )
     servers = read_servers(document, names, findings)

@@ -101,7 +101,8 @@ class ChannelConfig:
         default=None,
         unset="AUTO",
         expand=Expand.PROCESS,
-        help="Where the output goes: a path, AUTO for a file in childlogdir, NONE for no file.",
+        help="Where the output goes: a path, AUTO for a file in childlogdir, NONE for no file, "
+        "journal for systemd's journal alone.",
     )
     logfile_backups: int = option(
         INTEGER,
@@ -122,6 +123,12 @@ class ChannelConfig:
         default=False,
         expand=Expand.PROCESS,
         help="Send each line to syslog too, behind the name of the process.",
+    )
+    journal: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROCESS,
+        help="Send each line to systemd's journal too; as `journal` of [supervisord] where unset.",
     )
     auto: bool = False
 
@@ -475,6 +482,11 @@ class DaemonConfig:
     minprocs: int = option(INTEGER, default=200, flag="", help="Processes that must be available.")
     directory: str | None = option(
         DIRECTORY, default=None, flag="d", help="Where the daemon goes when it daemonizes."
+    )
+    journal: bool = option(
+        BOOLEAN,
+        default=False,
+        help="Send the output of all programs, and what becomes of them, to systemd's journal too.",
     )
     user: Account | None = option(
         USER, default=None, flag="u", help="The account the daemon runs as when root starts it."

@@ -11,7 +11,7 @@ from sdsuper.config import environment
 from sdsuper.config.expand import Names, expand_again
 from sdsuper.config.findings import Findings, SectionReader, nearest
 from sdsuper.config.ini import Document, Section
-from sdsuper.config.kinds import AUTO, PORT_MAX, SYSLOG, parse_name, parse_port
+from sdsuper.config.kinds import AUTO, JOURNAL, PORT_MAX, SYSLOG, parse_name, parse_port
 from sdsuper.config.model import (
     ChannelConfig,
     FcgiSocketConfig,
@@ -38,6 +38,7 @@ def read_groups(
     findings: Findings,
     *,
     shared: Mapping[str, str],
+    journal: bool,
     event_types: Collection[str],
 ) -> tuple[GroupConfig, ...]:
     """Read all groups: [group:x], then programs, listeners and fcgi-programs outside of them.
@@ -47,12 +48,13 @@ def read_groups(
         names: What values may use, with the variables of [supervisord].
         findings: Gets what is wrong.
         shared: The variables of [supervisord].
+        journal: Whether output goes to the journal where a program does not say.
         event_types: What `events=` may name.
 
     Returns:
         The groups by priority and name; of several with one name only the first.
     """
-    reader = _GroupReader(document, names, findings, shared, event_types)
+    reader = _GroupReader(document, names, findings, shared, journal, event_types)
     groups = sorted(reader.groups(), key=lambda group: (group.priority, group.name))
     unique: dict[str, GroupConfig] = {}
     for group in groups:
@@ -86,12 +88,14 @@ class _GroupReader:
         names: Names,
         findings: Findings,
         shared: Mapping[str, str],
+        journal: bool,
         event_types: Collection[str],
     ) -> None:
         self._document = document
         self._names = names
         self._findings = findings
         self._shared = shared
+        self._journal = journal
         self._event_types = event_types
         self._grouped: set[str] = set()
 
@@ -234,7 +238,7 @@ class _GroupReader:
 
     def _processes(self, section: Section, group: str) -> list[ProcessConfig]:
         reader = self._reader(section, suffix=True)
-        processes = _ProgramReader(reader, group, self._shared).processes()
+        processes = _ProgramReader(reader, group, self._shared, self._journal).processes()
         return sorted(processes, key=lambda process: (process.priority, process.name))
 
 
@@ -376,11 +380,14 @@ def _differs(name: str, first: Mapping[str, str], second: Mapping[str, str]) -> 
 class _ProgramReader:
     """Makes the processes of one program-like section, for one group."""
 
-    def __init__(self, reader: SectionReader, group: str, shared: Mapping[str, str]) -> None:
+    def __init__(
+        self, reader: SectionReader, group: str, shared: Mapping[str, str], journal: bool
+    ) -> None:
         self._reader = reader
         self._section = reader.section
         self._group = group
         self._shared = shared
+        self._journal = journal
         self._names = reader.names.over({"program_name": reader.section.label, "group_name": group})
         self._options = options_of(ProcessConfig)
 
@@ -476,8 +483,9 @@ class _ProgramReader:
                 f"Use {name}_syslog=true to enable syslog instead."
             )
             found["syslog"] = True
+        found["journal"] = target == JOURNAL or self._wants_journal(name, found["journal"])
         if name == "stderr" and values["redirect_stderr",]:
-            if target not in ("", AUTO, SYSLOG):
+            if target not in ("", AUTO, SYSLOG, JOURNAL):
                 self._warn(
                     "redirect_stderr=true but stderr_logfile has also been set to a filename, "
                     "the filename has been ignored"
@@ -488,8 +496,14 @@ class _ProgramReader:
                 f"AUTO logging used for {option.key} without rollover, set maxbytes > 0 to avoid "
                 "filling up filesystem unintentionally"
             )
-        found["logfile"] = None if target in ("", AUTO, SYSLOG) else target
+        found["logfile"] = None if target in ("", AUTO, SYSLOG, JOURNAL) else target
         return ChannelConfig(**found, auto=target == AUTO)
+
+    def _wants_journal(self, name: str, written: bool) -> bool:
+        if self._reader.has(option_named(ProcessConfig, f"{name}_journal")):
+            return written
+        speaks_protocol = self._section.kind == "eventlistener" and name == "stdout"
+        return self._journal and not speaks_protocol
 
     def _warn(self, message: str) -> None:
         self._reader.findings.warn(f"For [{self._section.name}], {message}")

@@ -40,6 +40,7 @@ from sdsuper.daemon.spawn import (
 from sdsuper.daemon.stdin import StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.logs.files import OPEN_FILES
+from sdsuper.logs.journal import JOURNAL
 from sdsuper.values import ExitStatus, Level, Namespec, signal_name
 
 _FINISH_SECONDS = 5.0
@@ -187,11 +188,18 @@ class Executor:
         lost = OPEN_FILES.finish(max(0.0, deadline - time.monotonic()))
         if lost:
             self._report(Level.CRITICAL, f"{lost} bytes of output were lost: nobody read them")
+        lost = JOURNAL.finish(max(0.0, deadline - time.monotonic()))
+        if lost:
+            self._report(Level.CRITICAL, f"{lost} bytes did not reach the journal: {JOURNAL.error}")
+
+    def mark(self, invocation: int) -> str:
+        """Return the identity of an invocation, which no other of any daemon has."""
+        return f"{self._daemon_mark}-{invocation}"
 
     # --- spawn --------------------------------------------------------------------------------
 
     def _spawn(self, action: Spawn) -> None:
-        mark = f"{self._daemon_mark}-{action.invocation}"
+        mark = self.mark(action.invocation)
         try:
             child = self._make_child(action, mark)
         except (CommandError, SpawnError) as error:
@@ -206,7 +214,7 @@ class Executor:
             containment=action.config.containment,
             outlets=outlets,
             stdin=StdinWriter(child.stdin),
-            pipes=outlets.connect(child.stdout, child.stderr, child.pid),
+            pipes=outlets.connect(child.stdout, child.stderr, child.pid, mark),
             failure_fd=child.failure_fd,
         )
         self._by_pid[child.pid] = invocation

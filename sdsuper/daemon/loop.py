@@ -35,9 +35,11 @@ from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownlog import OwnLog
+from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.reload import Source
 from sdsuper.errors import SdsuperError
 from sdsuper.logs.files import OPEN_FILES
+from sdsuper.logs.journal import JOURNAL
 from sdsuper.systemd import notify
 from sdsuper.values import Instant, Level, Namespec
 
@@ -97,6 +99,7 @@ class Daemon:
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._status_timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._pump = JournalPump(JOURNAL, self.report)
         self._finished: asyncio.Future[bool] | None = None
         self._executor = Executor(
             self.settings,
@@ -115,6 +118,7 @@ class Daemon:
         """Make the configured groups active and start what starts by itself."""
         self._finished = asyncio.get_running_loop().create_future()
         OPEN_FILES.on_waiting = self._flush_soon
+        self._pump.start()
         for group in self.config.groups:
             self.add_group(group)
         self.submit(DaemonStarted())
@@ -132,6 +136,7 @@ class Daemon:
     def close(self) -> None:
         """Let go of everything that the loop holds."""
         OPEN_FILES.on_waiting = None
+        self._pump.stop()
         for timer in (self._timer, self._flush_timer, self._status_timer):
             if timer is not None:
                 timer.cancel()

@@ -25,6 +25,7 @@ from sdsuper.core.events import (
 from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
 from sdsuper.logs.files import OPEN_FILES
+from sdsuper.logs.journal import JOURNAL
 from sdsuper.logs.reader import Reader
 from sdsuper.values import Level, Namespec
 
@@ -46,8 +47,25 @@ class Pipe:
     fd: int
     reader: Reader
     channel: Channel
+    pid: int
+    invocation: str
     closed: bool = False
     pause: asyncio.TimerHandle | None = None
+
+    def read_ready(self) -> bool:
+        """Take what is there, up to a bound. Returns False at the end of the stream."""
+        self.channel.attribute(self.pid, self.invocation)
+        return self.reader.read_ready()
+
+    def drain(self) -> bool:
+        """Take what the pipe holds now. Returns False at the end of the stream."""
+        self.channel.attribute(self.pid, self.invocation)
+        return self.reader.drain()
+
+    def close(self) -> None:
+        """Take what the pipe holds now, and close it."""
+        self.drain()
+        self.reader.close()
 
 
 class Outlets:
@@ -78,6 +96,7 @@ class Outlets:
         self._echo = echo
         self._released = False
         self._pipes: list[Pipe] = []
+        self._program = config.program
         self._configs: dict[ChannelName, ChannelConfig] = {"stdout": config.stdout}
         if not config.redirect_stderr:
             self._configs["stderr"] = config.stderr
@@ -100,6 +119,8 @@ class Outlets:
                     path=self._path(channel, config),
                     strip_ansi=self._settings.strip_ansi,
                     report=self._report,
+                    group=self._name.group,
+                    program=self._program,
                 )
 
     def _path(self, channel: ChannelName, config: ChannelConfig) -> str | None:
@@ -137,14 +158,14 @@ class Outlets:
             self.close_idle()
             raise
 
-    def connect(self, stdout: int, stderr: int | None, pid: int) -> list[Pipe]:
+    def connect(self, stdout: int, stderr: int | None, pid: int, invocation: str) -> list[Pipe]:
         """Read the pipes of a new child into the channels."""
-        pipes = [self._connect(stdout, "stdout", pid)]
+        pipes = [self._connect(stdout, "stdout", pid, invocation)]
         if stderr is not None:
-            pipes.append(self._connect(stderr, "stderr", pid))
+            pipes.append(self._connect(stderr, "stderr", pid, invocation))
         return pipes
 
-    def _connect(self, fd: int, channel: ChannelName, pid: int) -> Pipe:
+    def _connect(self, fd: int, channel: ChannelName, pid: int, invocation: str) -> Pipe:
         config = self._configs[channel]
         log_event, capture_event = _EVENTS[channel]
 
@@ -164,7 +185,7 @@ class Outlets:
             on_log=on_log if config.events_enabled or self._echo else None,
             on_capture=on_capture if config.capture_maxbytes else None,
         )
-        pipe = Pipe(fd, reader, self._channels[channel])
+        pipe = Pipe(fd, reader, self._channels[channel], pid, invocation)
         self._pipes.append(pipe)
         asyncio.get_running_loop().add_reader(fd, self._readable, pipe)
         return pipe
@@ -172,7 +193,7 @@ class Outlets:
     def _readable(self, pipe: Pipe) -> None:
         if pipe.closed:
             return
-        if not pipe.reader.read_ready():
+        if not pipe.read_ready():
             self.disconnect(pipe)
         elif pipe.reader.pause:
             # A busy writer is left alone for a moment, so that each read finds more to take.
@@ -189,7 +210,7 @@ class Outlets:
 
         Where a sink is behind, the bytes stay in the pipe, and go on as the sink takes them.
         """
-        if not pipe.closed and not pipe.channel.stalled and not pipe.reader.drain():
+        if not pipe.closed and not pipe.channel.stalled and not pipe.drain():
             self.disconnect(pipe)
 
     def finish(self, pipe: Pipe) -> None:
@@ -206,8 +227,7 @@ class Outlets:
             pipe.pause.cancel()
         else:
             asyncio.get_running_loop().remove_reader(pipe.fd)
-        pipe.reader.drain()
-        pipe.reader.close()
+        pipe.close()
         self._pipes.remove(pipe)
         self._report(Level.DEBUG, f"fd {pipe.fd} closed, stopped monitoring {self._name}")
         self.close_idle()
@@ -258,6 +278,7 @@ class Outlets:
                 if left <= 0:
                     break
                 OPEN_FILES.finish(min(left, _FINISH_STEP))
+                JOURNAL.finish(min(left, _FINISH_STEP))
                 self.drain(pipe)
             self.disconnect(pipe)
         self.release()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.origin import Origin
 from sdsuper.logs.sinks import SINKS, Sink, SinkFactory
 from sdsuper.logs.trouble import Data, Trouble
 from sdsuper.values import Level
@@ -27,6 +28,8 @@ class Channel:
         strip_ansi: Whether readers remove ANSI sequences.
         report: Takes a line for the daemon's own log.
         sinks: What to make sinks with.
+        group: The group it is in.
+        program: The program it is a process of.
 
     Attributes:
         dropped: Bytes that a sink could not take, since the process was configured.
@@ -42,6 +45,8 @@ class Channel:
         strip_ansi: bool,
         report: Callable[[Level, str], None],
         sinks: Mapping[str, SinkFactory] = SINKS,
+        group: str = "",
+        program: str = "",
     ) -> None:
         self.process = process
         self.channel = channel
@@ -50,9 +55,20 @@ class Channel:
         self.strip_ansi = strip_ansi
         self.dropped = 0
         self._report = report
-        made = (make(process, config, path) for make in sinks.values())
+        self._origin = Origin(process, channel, group, program)
+        made = (make(self._origin, config, path) for make in sinks.values())
         self._sinks: tuple[Sink, ...] = tuple(sink for sink in made if sink is not None)
         self._failing: dict[str, int] = {}  # target -> bytes lost since it fails
+
+    def attribute(self, pid: int, invocation: str) -> None:
+        """Say whose output comes from now on.
+
+        Args:
+            pid: The child's pid.
+            invocation: The identity of the invocation.
+        """
+        self._origin.pid = pid
+        self._origin.invocation = invocation
 
     def open(self) -> None:
         """Open all sinks for the next invocation; files that were moved away are made anew.
@@ -94,7 +110,7 @@ class Channel:
         """Send on what keeps readers waiting; return whether they may read again."""
         for sink in self._sinks:
             if sink.stalled:
-                sink.flush()
+                sink.catch_up()
         return not self.stalled
 
     def flush(self) -> None:

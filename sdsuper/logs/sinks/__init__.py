@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.origin import Origin
 from sdsuper.logs.sinks.file import FileSink
+from sdsuper.logs.sinks.journal import JournalSink
 from sdsuper.logs.sinks.syslog import SyslogSink
 from sdsuper.logs.trouble import Data, Trouble
 
@@ -31,7 +33,10 @@ class Sink(Protocol):
         """Take one record, which is only lent; return what went wrong, None when nothing did."""
 
     def flush(self) -> bool:
-        """Send on what is held; return whether nothing waits any longer."""
+        """The stream has ended: send on what is held; return whether nothing waits any longer."""
+
+    def catch_up(self) -> None:
+        """Send on what makes it stall, as far as that is possible now."""
 
     def reopen(self) -> None:
         """Follow an outside rotation; nothing happens while closed. Raises OSError."""
@@ -43,7 +48,7 @@ class Sink(Protocol):
         """Let go until the next open; return what that lost."""
 
 
-def _file(process: str, config: ChannelConfig, path: str | None) -> Sink | None:
+def _file(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | None:
     if path is None:
         return None
     return FileSink(
@@ -54,11 +59,15 @@ def _file(process: str, config: ChannelConfig, path: str | None) -> Sink | None:
     )
 
 
-def _syslog(process: str, config: ChannelConfig, path: str | None) -> Sink | None:
-    return SyslogSink(process=process) if config.syslog else None
+def _syslog(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | None:
+    return SyslogSink(process=origin.process) if config.syslog else None
 
 
-SinkFactory = Callable[[str, ChannelConfig, str | None], Sink | None]
-"""Makes a sink of (process name, settings, path), or None where the settings want none."""
+def _journal(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | None:
+    return JournalSink(origin) if config.journal else None
 
-SINKS: Mapping[str, SinkFactory] = {"file": _file, "syslog": _syslog}
+
+SinkFactory = Callable[[Origin, ChannelConfig, str | None], Sink | None]
+"""Makes a sink of (whose output, settings, path), or None where the settings want none."""
+
+SINKS: Mapping[str, SinkFactory] = {"file": _file, "syslog": _syslog, "journal": _journal}

@@ -68,6 +68,10 @@ class FileSink:
         """Write what waits for a full pipe; return whether nothing waits any longer."""
         return self._file is None or self._file.flush()
 
+    def catch_up(self) -> None:
+        """Write what waits for a full pipe."""
+        self.flush()
+
     def reopen(self) -> None:
         """Open the path again, after outside rotation. Nothing happens while it is closed.
 

@@ -106,6 +106,9 @@ class SyslogSink:
         self._send_all(self._lines.flush())
         return True
 
+    def catch_up(self) -> None:
+        """Do nothing: it never stalls."""
+
     def reopen(self) -> None:
         """Do nothing: there is nothing to rotate."""
 

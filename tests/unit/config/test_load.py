@@ -45,6 +45,7 @@ DAEMON_ERRORS = {
     "strip_ansi=no!": NOT_A_BOOLEAN,
     "environment=A=": "Unexpected end of key/value pairs in value 'A='",
     "strict=no!": NOT_A_BOOLEAN,
+    "journal=no!": NOT_A_BOOLEAN,
     "user=nobody-at-all": "Invalid user name nobody-at-all",
 }
 
@@ -69,12 +70,14 @@ PROGRAM_ERRORS = {
     "stdout_logfile_backups=no!": NOT_AN_INTEGER,
     "stdout_logfile_maxbytes=no!": NOT_AN_INTEGER,
     "stdout_syslog=no!": NOT_A_BOOLEAN,
+    "stdout_journal=no!": NOT_A_BOOLEAN,
     "stderr_capture_maxbytes=no!": NOT_AN_INTEGER,
     "stderr_events_enabled=no!": NOT_A_BOOLEAN,
     "stderr_logfile=/nope/x": NO_DIRECTORY,
     "stderr_logfile_backups=no!": NOT_AN_INTEGER,
     "stderr_logfile_maxbytes=no!": NOT_AN_INTEGER,
     "stderr_syslog=no!": NOT_A_BOOLEAN,
+    "stderr_journal=no!": NOT_A_BOOLEAN,
     "serverurl=%(zz)s": UNKNOWN_NAME.format(label="program:x.serverurl", names=PROGRAM_NAMES),
     "user=99999999": "Invalid user id 99999999",
     "umask=9": "9 can not be converted to an octal type",

@@ -217,6 +217,34 @@ def test_logs(
 
 
 @pytest.mark.parametrize(
+    ("settings", "lines", "journal"),
+    [
+        ("", "", (False, False)),
+        ("", "stdout_logfile=Journal", (True, False)),
+        ("", "stderr_journal=yes", (False, True)),
+        ("journal=true", "", (True, True)),
+        ("journal=true", "stdout_journal=false", (False, True)),
+        ("journal=true", "stdout_journal=false\nstdout_logfile=journal", (True, True)),
+    ],
+)
+def test_the_journal(settings: str, lines: str, journal: tuple[bool, bool], read: Load) -> None:
+    config = read(f"[supervisord]\n{settings}\n[program:x]\ncommand=x\n{lines}\n")
+    process = config.groups[0].processes[0]
+    assert (process.stdout.journal, process.stderr.journal) == journal
+    alone = "logfile=" in lines.lower()
+    assert (process.stdout.logfile, process.stdout.auto) == (None, not alone)
+    assert not config.notes
+
+
+def test_the_protocol_of_listeners_is_no_output(read: Load) -> None:
+    text = "[supervisord]\njournal=true\n[eventlistener:x]\ncommand=x\nevents=TICK_5\n"
+    process = read(text).groups[0].processes[0]
+    assert (process.stdout.journal, process.stderr.journal) == (False, True)
+    process = read(f"{text}stdout_journal=true\n").groups[0].processes[0]
+    assert process.stdout.journal
+
+
+@pytest.mark.parametrize(
     ("written", "told"),
     [
         ("A=1;B=2", "A ends at ';' where a comma is expected"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.origin import Origin
 from sdsuper.logs.sinks import SINKS
 from sdsuper.logs.sinks.syslog import SyslogSink, program_name
 
@@ -140,5 +141,5 @@ def test_the_name_is_that_of_the_program(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_settings_choose_the_sinks(
     config: ChannelConfig, path: str | None, targets: list[str]
 ) -> None:
-    made = [make("cat", config, path) for make in SINKS.values()]
+    made = [make(Origin("cat"), config, path) for make in SINKS.values()]
     assert [sink.target for sink in made if sink is not None] == targets

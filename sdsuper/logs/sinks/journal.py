@@ -1,0 +1,231 @@
+"""systemd's journal: one entry per line, with fields that say whose line it is."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+
+from sdsuper.logs.journal import FIELD_MAX_BYTES, JOURNAL, TOTAL_MAX_BYTES, Journal, field, fields
+from sdsuper.logs.origin import Origin
+from sdsuper.logs.trouble import Data, Trouble
+
+WAITING_MAX_BYTES = 4 * 1024 * 1024
+"""With so much of one channel waiting, further records are dropped."""
+
+STALLED_BYTES = 256 * 1024
+"""With so much waiting for a journal that is slow, the child's pipe is left unread."""
+
+LINE_BREAK_FIELD = b"SDSUPER_LINE_BREAK"
+"""Why a message ends where no line does: eof, line-max, pid-change, as journald's _LINE_BREAK."""
+
+_PRIORITY_INFO = 6  # syslog(3); systemd's default for both channels
+_PRIORITY_PREFIX = re.compile(rb"<0{0,2}([0-7])>")  # sd-daemon(3)
+_WRITE_ENTRIES = 500  # some 2 ms; what is more waits for its turn
+_STRETCH_BYTES = 512  # what a stretch of its own costs
+
+_AT_END = b"eof"
+_OTHER_WRITER = b"pid-change"
+_TOO_LONG = b"line-max"
+
+
+class JournalSink:
+    """Sends each line as an entry of its own, under the name of the process.
+
+    As systemd does with the output of units: `<N>` at the start of a line is its priority and not
+    part of the message, empty lines are left out, a line longer than 48 KiB becomes several
+    entries, and a last line without a newline is sent when the stream ends.
+
+    What the journal does not take waits, as bytes, with the child that wrote it.
+
+    Args:
+        origin: Whose output it is, at the moment of each write.
+        journal: The way there.
+        priority: Of lines that do not say (syslog(3)).
+    """
+
+    target = "the journal"
+
+    def __init__(
+        self, origin: Origin, *, journal: Journal = JOURNAL, priority: int = _PRIORITY_INFO
+    ) -> None:
+        self._origin = origin
+        self._journal = journal
+        self._priority = priority
+        self._invocation: str | None = None  # of the last stretch; None: it takes no more
+        self._stretches: deque[_Stretch] = deque()
+        self._waiting = 0
+        self._behind = False
+        self._torn = False
+
+    def open(self) -> None:
+        """Do nothing: the socket is connected when there is a line; nobody has to listen."""
+
+    def write(self, data: Data) -> Trouble | None:
+        """Send the lines that are complete now, or keep them; return what went wrong."""
+        size = len(data)
+        journal = self._journal
+        # What drops does so until there is room again for more than the next few bytes.
+        share = 2 if self._torn else 1
+        if (
+            self._waiting + size > WAITING_MAX_BYTES // share
+            or journal.waiting + size > TOTAL_MAX_BYTES // share
+        ):
+            self._torn = True
+            return Trouble(journal.error, size)
+        if self._invocation != self._origin.invocation:
+            self._end_stretch(_OTHER_WRITER)
+            self._begin_stretch()
+        stretch = self._stretches[-1]
+        if self._torn:
+            self._torn = False
+            self._count(stretch.tear())
+        stretch.data += data
+        self._count(size)
+        if not self._behind:
+            self._send(_WRITE_ENTRIES)
+        return None
+
+    def _count(self, size: int) -> None:
+        self._waiting += size
+        self._journal.waiting += size
+
+    def _begin_stretch(self) -> None:
+        origin = self._origin
+        self._invocation = origin.invocation
+        self._stretches.append(_Stretch(_head(origin), self._priority))
+        self._count(_STRETCH_BYTES)
+
+    def _end_stretch(self, reason: bytes) -> None:
+        self._invocation = None
+        if self._stretches and self._stretches[-1].ended is None:
+            self._stretches[-1].ended = reason
+
+    def _send(self, limit: int) -> None:
+        if not self.send_waiting(limit):
+            self._behind = True
+            self._journal.await_turn(self)
+
+    def send_waiting(self, limit: int) -> bool:
+        """Send at most about `limit` entries; return whether no complete line waits any longer."""
+        while self._stretches:
+            stretch = self._stretches[0]
+            before = len(stretch.data)
+            done = stretch.send(self._journal.send, limit)
+            self._count(len(stretch.data) - before)
+            if not done:
+                return False
+            if stretch.ended is None:
+                break
+            self._stretches.popleft()
+            self._count(-_STRETCH_BYTES)
+        self._behind = False
+        return True
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the journal is slow and so much waits that no more should be read."""
+        journal = self._journal
+        return (self._waiting >= STALLED_BYTES or journal.crowded) and journal.responsive
+
+    def catch_up(self) -> None:
+        """Do nothing: what waits has its turn as soon as the journal takes more."""
+
+    def flush(self) -> bool:
+        """Send a line that has no end yet; return whether nothing waits any longer."""
+        self._end_stretch(_AT_END)
+        if not self._behind:
+            self._send(_WRITE_ENTRIES)
+        return not self._behind
+
+    def reopen(self) -> None:
+        """Do nothing: there is nothing to rotate."""
+
+    def clear(self) -> None:
+        """Do nothing: what was sent is not ours any longer."""
+
+    def close(self) -> None:
+        """Send a line that has no end yet; what waits goes out later."""
+        self.flush()
+
+
+class _Stretch:
+    """Output of one invocation that is not sent yet, and how far its last line has come.
+
+    Attributes:
+        data: What is not sent.
+        ended: Why no more comes, None while it may: a last line without an end is sent, too.
+    """
+
+    __slots__ = ("_default", "_fields", "_line_priority", "data", "ended")
+
+    def __init__(self, own_fields: bytes, priority: int) -> None:
+        self.data = bytearray()
+        self.ended: bytes | None = None
+        self._fields = own_fields
+        self._default = b"PRIORITY=%d\n" % priority
+        self._line_priority: bytes | None = None  # of a line whose first part is sent
+
+    def tear(self) -> int:
+        """End a line whose rest was dropped; return the bytes that takes."""
+        if not self.data or self.data.endswith(b"\n"):
+            return 0
+        self.data += b"\n"
+        return 1
+
+    def send(self, send: Callable[[bytes], bool], limit: int) -> bool:
+        """Send lines; return whether all are sent, but for one that may go on."""
+        data = self.data
+        position = 0
+        try:
+            for _ in range(limit):
+                end = data.find(b"\n", position, position + FIELD_MAX_BYTES + 1)
+                if end >= 0:
+                    following, reason = end + 1, None
+                elif len(data) - position > FIELD_MAX_BYTES:
+                    end = following = position + FIELD_MAX_BYTES
+                    reason = _TOO_LONG
+                elif self.ended is not None and position < len(data):
+                    end = following = len(data)
+                    reason = self.ended
+                else:
+                    return True
+                if not self._send_line(bytes(data[position:end]), reason, send):
+                    return False
+                position = following
+        finally:
+            del data[:position]
+        return False
+
+    def _send_line(self, line: bytes, reason: bytes | None, send: Callable[[bytes], bool]) -> bool:
+        priority = self._line_priority
+        if priority is None:
+            priority = self._default
+            if line.startswith(b"<") and (prefix := _PRIORITY_PREFIX.match(line)):
+                priority = b"PRIORITY=%b\n" % prefix[1]
+                line = line[prefix.end() :]
+        if line and not send(self._entry(priority, line, reason)):
+            return False
+        self._line_priority = priority if reason is _TOO_LONG else None
+        return True
+
+    def _entry(self, priority: bytes, line: bytes, reason: bytes | None) -> bytes:
+        message = field(b"MESSAGE", line)
+        if reason is None:
+            return self._fields + priority + message
+        return self._fields + priority + field(LINE_BREAK_FIELD, reason) + message
+
+
+def _head(origin: Origin) -> bytes:
+    """Return the fields that all lines of an invocation share."""
+    return fields(
+        (
+            ("SYSLOG_IDENTIFIER", origin.process),
+            ("SYSLOG_PID", origin.pid),
+            ("SDSUPER_PROGRAM", origin.program),
+            ("SDSUPER_GROUP", origin.group),
+            ("SDSUPER_PROCESS", origin.process),
+            ("SDSUPER_STREAM", origin.channel),
+            ("SDSUPER_INVOCATION", origin.invocation),
+        )
+    )

@@ -1,0 +1,162 @@
+"""Programs that write to the journal: a real daemon, before a socket that plays journald."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import Daemon
+from tests.journald import Journald
+
+COUNT = 100_000
+
+
+@pytest.fixture
+def path() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="sd", dir="/tmp") as folder:
+        yield f"{folder}/journal"
+
+
+@pytest.fixture
+def daemon(path: str) -> Daemon:
+    """A daemon that is not started yet, whose journal is at `path`."""
+    return Daemon(environment={"SDSUPER_JOURNAL_SOCKET": path})
+
+
+@pytest.fixture
+def journald(path: str) -> Iterator[Journald]:
+    with Journald(path) as made:
+        yield made
+
+
+def wait_messages(daemon: Daemon, journald: Journald, wanted: list[bytes], **fields: str) -> None:
+    daemon.wait(
+        lambda: (
+            len(journald.datagrams) >= len(wanted)
+            and len(journald.messages(**fields)) >= len(wanted)
+        ),
+        60,
+        "all lines in the journal",
+    )
+    assert journald.messages(**fields) == wanted
+
+
+def test_each_line_has_its_fields(daemon: Daemon, journald: Journald) -> None:
+    daemon.write(
+        "[program:web]\n"
+        "command=sh -c 'echo out; echo \"<3>bad\"; echo err >&2; printf end; exec sleep 600'\n"
+        "process_name=web_%(process_num)d\nnumprocs=2\n"
+        "stdout_logfile=%(here)s/%(process_num)d.log\nstdout_journal=true\n"
+        "stderr_logfile=Journal\n"
+        "[group:all]\nprograms=web\n"
+    )
+    with daemon:
+        daemon.wait_state("all:web_1", "RUNNING")
+        wait_messages(
+            daemon, journald, [b"out", b"bad"], SDSUPER_PROCESS="web_1", SDSUPER_STREAM="stdout"
+        )
+        wait_messages(daemon, journald, [b"err"], SDSUPER_PROCESS="web_1", SDSUPER_STREAM="stderr")
+        pid = daemon.pid_of("all:web_1")
+        first, second, error = journald.found(SYSLOG_IDENTIFIER="web_1")
+        assert (daemon.dir / "1.log").read_bytes() == b"out\n<3>bad\nend"
+        assert (
+            daemon.ctl("tail", "all:web_1", "stderr").stdout == "all:web_1: ERROR (no log file)\n"
+        )
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    if error["SDSUPER_STREAM"] != b"stderr":
+        second, error = error, second
+    assert {**first, "SDSUPER_INVOCATION": b""} == {
+        "MESSAGE": b"out",
+        "PRIORITY": b"6",
+        "SYSLOG_IDENTIFIER": b"web_1",
+        "SYSLOG_PID": b"%d" % pid,
+        "SDSUPER_PROGRAM": b"web",
+        "SDSUPER_GROUP": b"all",
+        "SDSUPER_PROCESS": b"web_1",
+        "SDSUPER_STREAM": b"stdout",
+        "SDSUPER_INVOCATION": b"",
+    }
+    assert (second["MESSAGE"], second["PRIORITY"]) == (b"bad", b"3")
+    assert b"SDSUPER_INVOCATION=" + first["SDSUPER_INVOCATION"] in environment
+    [end] = journald.found(SDSUPER_PROCESS="web_1", SDSUPER_LINE_BREAK="eof")
+    assert end["MESSAGE"] == b"end"
+
+
+def test_all_programs_by_one_key(path: str, journald: Journald) -> None:
+    daemon = Daemon(
+        "[program:a]\ncommand=sh -c 'echo a; exec sleep 600'\n"
+        "[program:b]\ncommand=sh -c 'echo b; exec sleep 600'\nstdout_journal=false\n",
+        settings="journal=true",
+        environment={"SDSUPER_JOURNAL_SOCKET": path},
+    )
+    with daemon:
+        daemon.wait_state("b", "RUNNING")
+        daemon.wait(lambda: daemon.rpc.supervisor.readProcessLog("b", 0, 0) == "b\n")
+        wait_messages(daemon, journald, [b"a"], SDSUPER_STREAM="stdout")
+        assert daemon.rpc.supervisor.readProcessLog("a", 0, 0) == "a\n"
+        assert not journald.found(SDSUPER_PROCESS="b", SDSUPER_STREAM="stdout")
+
+
+def test_no_line_of_many_is_lost(daemon: Daemon, journald: Journald) -> None:
+    daemon.write(
+        f"[program:seq]\ncommand=seq {COUNT}\nstartsecs=0\nautorestart=false\n"
+        "stdout_logfile=journal\n"
+    )
+    with daemon:
+        daemon.wait_state("seq", "EXITED", timeout=60)
+        wanted = [b"%d" % number for number in range(1, COUNT + 1)]
+        wait_messages(daemon, journald, wanted, SYSLOG_IDENTIFIER="seq")
+
+
+def test_lines_wait_for_a_journal_that_is_away(daemon: Daemon, path: str) -> None:
+    daemon.write(
+        "[program:count]\nstdout_logfile=journal\n"
+        "command=sh -c 'for n in 1 2 3 4 5; do echo $n; read _; done'\n"
+    )
+    with Journald(path) as first, daemon:
+        wait_messages(daemon, first, [b"1"])
+        first.close()
+        daemon.rpc.supervisor.sendProcessStdin("count", "\n")
+        daemon.wait_log("no journal at")
+        daemon.rpc.supervisor.sendProcessStdin("count", "\n")
+        with Journald(path) as second:
+            wait_messages(daemon, second, [b"2", b"3"], SYSLOG_IDENTIFIER="count")
+            daemon.wait_log("takes output again")
+        first.bind().serve()
+
+
+FLOOD = "dd if=/dev/zero bs=1M count=40 status=none | tr '\\\\0' x | fold -w 999"
+
+
+def test_a_stuck_journal_holds_nobody_up_and_drops_are_told(daemon: Daemon, path: str) -> None:
+    daemon.write(
+        f'[program:flood]\ncommand=sh -c "{FLOOD}"\nstartsecs=0\nautorestart=false\n'
+        "stdout_logfile=journal\n"
+        "[program:quiet]\ncommand=cat\nstdout_logfile=journal\n"
+    )
+    journald = Journald(path).bind()
+    with daemon:
+        daemon.wait_state("flood", "EXITED", timeout=60)
+        daemon.wait_log("CRIT 'flood' stdout: cannot write the journal")
+        journald.serve()
+        daemon.rpc.supervisor.sendProcessStdin("quiet", "hello\n")
+        daemon.wait(lambda: journald.messages(SYSLOG_IDENTIFIER="quiet") == [b"hello"], 60)
+        daemon.rpc.supervisor.startProcess("flood")
+        line = daemon.wait_log("the journal works again")
+        dropped = int(line.split()[-4])
+        assert 30_000_000 < dropped < 40_000_000
+    journald.close()
+
+
+def test_a_stopped_journal_does_not_delay_the_end_for_ever(daemon: Daemon, path: str) -> None:
+    daemon.write("[program:flood]\ncommand=yes\nstdout_logfile=journal\n")
+    journald = Journald(path).bind()
+    with daemon:
+        daemon.wait_state("flood", "RUNNING")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait_end(60) == 0
+    journald.close()
