@@ -59,7 +59,7 @@ def _boots_systemd() -> bool:
 
 
 def _builds_rpms() -> bool:
-    return all(shutil.which(tool) for tool in ("rpmbuild", "createrepo_c", "gcc"))
+    return all(shutil.which(tool) for tool in ("rpmbuild", "createrepo_c", "rpmlint", "gcc"))
 
 
 NEEDS = {

@@ -1,0 +1,140 @@
+"""The life of the package on a machine, in the order in which an administrator lives it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import ROOT, Packages, add_repository, build
+from tests.system.container import CommandError, Container
+
+pytestmark = [pytest.mark.booted, pytest.mark.rpm]
+
+UNIT = "sdsuperd.service"
+CONFIG = "/etc/sdsuper/sdsuper.conf"
+INI = "/etc/supervisord.d/web.ini"
+PROGRAM = "[program:web]\ncommand=sleep 4711\nstartsecs=0\n"
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the digest of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def pid_of(machine: Container, program: str) -> str:
+    """Return the pid of a program as the daemon tells it."""
+    return machine.run("sdsuperctl", "pid", program).stdout.strip()
+
+
+def test_the_same_tree_gives_the_same_bytes(packages: Packages, tmp_path: Path) -> None:
+    again = digests(build(packages.tree, 1, tmp_path / "again"))
+    assert again == digests(packages.first)
+    assert any(name.endswith(".src.rpm") for name in again)
+    assert again != digests(packages.second)
+
+
+def test_it_asks_for_nothing_beyond_the_base_system(packages: Packages) -> None:
+    (package,) = packages.first.glob("*.rpm")
+    done = subprocess.run(
+        ["rpm", "-qp", "--requires", str(package)],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    )
+    needed = {line.split()[0] for line in done.stdout.splitlines()}
+    assert {name for name in needed if not name.startswith(("rpmlib(", "config("))} == {
+        "/bin/sh",
+        "/usr/bin/python3",
+        "shadow-utils",
+        "systemd",
+    }
+
+
+def test_installing_starts_and_enables_nothing(machine: Container) -> None:
+    machine.run("dnf", "-y", "install", "sdsuper")
+    assert machine.systemctl("is-enabled", UNIT, check=False) == "disabled\n"
+    assert machine.systemctl("is-active", UNIT, check=False) == "inactive\n"
+    assert machine.run("getent", "group", "sdsuper").stdout.startswith("sdsuper:")
+    assert machine.run("sdsuperctl", "version", check=False).returncode != 0  # nobody answers
+    assert machine.run("rpm", "-V", "--nomtime", "sdsuper").stdout == ""
+
+
+def test_the_commands_keep_to_their_private_folder(machine: Container) -> None:
+    """Neither the caller's environment nor the working directory can put modules in between."""
+    machine.write("/srv/trap/click.py", "raise SystemExit('trapped')")
+    machine.write("/srv/trap/socket.py", "raise SystemExit('trapped')")
+    for command in ("sdsuperd", "sdsuperctl"):
+        shell = f"cd /srv/trap; PYTHONPATH=/srv/trap {command} --help"
+        assert "trapped" not in machine.run("sh", "-c", shell).stdout
+    shell = "cd /srv/trap; PYTHONPATH=/srv/trap sdsuperd config check"
+    machine.run("sh", "-c", shell)
+
+
+def test_a_bad_configuration_fails_the_start_for_good_and_says_where(machine: Container) -> None:
+    good = machine.read(CONFIG)
+    machine.write(CONFIG, good + "\n[program:bad]\ncommand=true\nstartsecs=soon\n")
+    with pytest.raises(CommandError):
+        machine.systemctl("start", UNIT)
+    assert machine.show(UNIT, "ActiveState") == "failed"
+    assert machine.show(UNIT, "ExecMainStatus") == "2"
+    assert machine.show(UNIT, "NRestarts") == "0"
+    line = good.count("\n") + 4
+    assert f"{CONFIG}:{line}" in machine.journal(UNIT)
+    machine.write(CONFIG, good)
+    machine.systemctl("reset-failed", UNIT)
+
+
+def test_the_first_program(machine: Container) -> None:
+    machine.systemctl("enable", "--now", UNIT)
+    machine.write(INI, PROGRAM)
+    assert machine.run("sdsuperctl", "update").stdout == "web: added process group\n"
+    assert machine.run("sdsuperctl", "status").stdout.split()[:2] == ["web", "RUNNING"]
+
+
+def test_running_wrote_nothing_into_the_package(machine: Container) -> None:
+    assert machine.run("rpm", "-V", "--nomtime", "sdsuper").stdout == ""
+
+
+def test_an_upgrade_leaves_the_programs_alone(machine: Container, packages: Packages) -> None:
+    before = machine.show(UNIT, "MainPID"), pid_of(machine, "web")
+    add_repository(machine, "second", packages.second)
+    told = machine.run("dnf", "-y", "upgrade", "sdsuper").stdout
+    assert machine.run("rpm", "-q", "--qf", "%{release}", "sdsuper").stdout == "2"
+    assert "systemctl restart sdsuperd.service" in told
+    assert (machine.show(UNIT, "MainPID"), pid_of(machine, "web")) == before
+    assert machine.show(UNIT, "NeedDaemonReload") == "no"
+    assert machine.systemctl("is-enabled", UNIT) == "enabled\n"
+    # The old daemon goes on working on the new files, and the new one takes over.
+    machine.systemctl("reload", UNIT)
+    machine.systemctl("restart", UNIT)
+    assert pid_of(machine, "web") not in ("0", before[1])
+
+
+def test_removing_stops_everything_and_leaves_configuration_and_logs(machine: Container) -> None:
+    edited = machine.read(CONFIG) + "; mine\n"
+    machine.write(CONFIG, edited)
+    machine.run("dnf", "-y", "remove", "sdsuper")
+    assert machine.run("pgrep", "-f", "sleep 4711|sdsuperd", check=False).stdout == ""
+    assert machine.systemctl("is-active", UNIT, check=False) == "inactive\n"
+    assert machine.read(f"{CONFIG}.rpmsave") == edited
+    assert machine.read(INI) == PROGRAM
+    assert "stopped: web" in machine.read("/var/log/sdsuper/sdsuperd.log")
+    left = machine.run(
+        "find", "/etc", "/usr", "/run", "/var/lib", "-path", "*sdsuper*", "-not", "-path", "*/dnf/*"
+    ).stdout.split()
+    assert [path for path in left if not path.startswith("/etc/sdsuper")] == []
+
+
+def test_no_complaints_of_rpmlint(packages: Packages) -> None:
+    (package,) = packages.first.glob("*.rpm")
+    command = ["rpmlint", "-c", str(ROOT / "packaging/rpm/rpmlint.toml"), str(package)]
+    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
+    assert ": E: " not in done.stdout
+    assert done.returncode == 0, done.stdout
