@@ -17,7 +17,7 @@ from sdsuper.config.ini import Document, Section
 from sdsuper.config.model import Account, Config, DaemonConfig
 from sdsuper.config.option import option_named, options_of
 from sdsuper.config.programs import read_environment, read_groups
-from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options
+from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options, options_by_kind
 from sdsuper.config.servers import read_rpcinterfaces, read_servers
 from sdsuper.config.sources import read_sources
 from sdsuper.config.types import EVENT_TYPES
@@ -133,10 +133,31 @@ def _daemon(settings: dict[str, Any], overrides: Mapping[str, object]) -> Daemon
     return dataclasses.replace(DaemonConfig(logfile=None), **settings)
 
 
+def _doubt_unknown_section(section: Section, findings: Findings) -> None:
+    """Warn of a section that nobody reads if it looks like a misspelt one of ours.
+
+    Other unknown sections are other programs' business, as with Supervisor.
+    """
+    kinds = {kind: kind for kind in (*options_by_kind(), "rpcinterface", "ctlplugin")}
+    if section.kind in kinds:
+        return
+    hint = nearest(section.kind, kinds)
+    if hint is not None:
+        findings.doubt(
+            Problem(
+                f"unknown section [{section.name}]",
+                file=section.file,
+                line=section.line,
+                hint=hint,
+            )
+        )
+
+
 def _doubt_unknown_keys(document: Document, names: Names, findings: Findings) -> None:
     for section in document:
         known = known_options(section)
         if known is None:
+            _doubt_unknown_section(section, findings)
             continue
         reader = SectionReader(section, names, findings)
         spellings = {key: key for key in known}

@@ -50,6 +50,12 @@ def _check_login(reader: SectionReader, values: dict[str, Any]) -> None:
         )
 
 
+MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
+"""The factory that every existing configuration names; it stands for our own methods."""
+
+_OWN_MODULE = "supervisor.rpcinterface:"
+
+
 def read_rpcinterfaces(
     document: Document, names: Names, findings: Findings
 ) -> tuple[RpcInterfaceConfig, ...]:
@@ -64,6 +70,9 @@ def read_rpcinterfaces(
         elif text is not None and not CALLABLE_SHAPE.fullmatch(text):
             message = factory.error.format(value=text, section=section.name)
             reader.problem(message, factory, reason="not module:callable", text=text)
+        elif text is not None and text.startswith(_OWN_MODULE) and text != MAIN_FACTORY:
+            message = factory.error.format(value=text, section=section.name)
+            reader.problem(message, factory, reason=f"did you mean {MAIN_FACTORY}?", text=text)
         rest = {key: reader.free(key) for key in section.values if key != factory.key}
         found.append(RpcInterfaceConfig(name=section.label, factory=text or "", options=rest))
     return tuple(found)

@@ -218,6 +218,12 @@ def startup_notes(
     for server in servers:
         notes += [
             Note(Level.INFO, f"RPC interface {interface.name!r} initialized")
+            if _is_main(interface)
+            else Note(
+                Level.WARN,
+                f"RPC interface {interface.name!r} is not offered: "
+                f"plugins such as {interface.factory} are not loaded yet",
+            )
             for interface in interfaces
         ]
         if not server.username:

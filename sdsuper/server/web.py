@@ -37,6 +37,10 @@ those that are old, and nobody could reach us until somebody noticed."""
 
 REALM = (b"WWW-Authenticate", b'Basic realm="default"')
 
+ACCEPTS_PER_TURN = 16
+"""How many connections are accepted in a row. With no descriptors left asyncio complains of each
+try, so this also bounds how much it says a second."""
+
 
 class WebServer:
     """All HTTP servers of the daemon: the same paths on each of them.
@@ -161,8 +165,9 @@ class _Server(Site):
     async def start(self) -> None:
         """Begin to accept. A unix socket is as good here as any; its file stays our business."""
         self._accepting = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self), sock=self.listener.socket, backlog=BACKLOG
+            lambda: Connection(self), sock=self.listener.socket, backlog=ACCEPTS_PER_TURN
         )
+        self.listener.socket.listen(BACKLOG)  # asyncio has set its own number
 
     def close(self) -> None:
         """Stop accepting and remove the socket's file."""

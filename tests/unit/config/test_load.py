@@ -240,6 +240,7 @@ def test_a_bad_user_of_the_command_line(refuse: Refuse) -> None:
          "did you mean loglevel?")),
         ("[program:x]\ncommand=x\nstartsec=1\n", "did you mean startsecs?"),
         ("[program:x]\ncommand=x\nevents=TICK\n", "unknown option events"),
+        ("[progam:x]\ncommand=x\n", ": unknown section [progam:x]; did you mean program?"),
         ("[eventlistener:x]\ncommand=x\nevents=TICK\nbuffersize=1\n", "did you mean buffer_size?"),
         ("[unix_http_server]\nfile=/tmp/x\nport=1\n", "unknown option port"),
         ("[group:g]\nprogram=\n", "did you mean programs?"),

@@ -101,6 +101,13 @@ def test_rpc_interfaces(read: Load) -> None:
         ("", "section [rpcinterface:x] does not specify a supervisor.rpcinterface_factory"),
         ("supervisor.rpcinterface_factory=nope", "nope cannot be resolved within [rpcinterface:x]"),
         (
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterfac",
+            (
+                "supervisor.rpcinterface:make_main_rpcinterfac cannot be resolved within "
+                "[rpcinterface:x]"
+            ),
+        ),
+        (
             "supervisor.rpcinterface_factory=a:b\nk=%(zz)s",
             (
                 "Format string '%(zz)s' for 'rpcinterface:x.k' contains names ('zz') which "
