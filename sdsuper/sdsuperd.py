@@ -19,6 +19,7 @@ from sdsuper.core.states import ManagerState
 from sdsuper.daemon import proctable, setup, signals
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.ownjournal import OwnJournal, is_on_stderr
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
 from sdsuper.errors import ConfigError, SdsuperError, UsageError
@@ -87,10 +88,11 @@ def _supervise(program: str, command_line: CommandLine) -> int:
     setup.keep_descriptors_to_ourselves()
     notifier = Notifier(os.environ)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
+    journal = OwnJournal() if is_on_stderr(os.environ) else None
     first = True
     while True:
         source = Source(read, config)
-        if not _run_once(source, notifier, first=first):
+        if not _run_once(source, notifier, journal, first=first):
             return 0
         config = source.next or read()
         first = False
@@ -104,7 +106,9 @@ def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
     return config
 
 
-def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
+def _run_once(
+    source: Source, notifier: Notifier, journal: OwnJournal | None, *, first: bool
+) -> bool:
     """Run one daemon from its setup to its end; return whether to start anew.
 
     Whatever can refuse the start comes before the first file is touched.
@@ -130,7 +134,7 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
         listeners = open_listeners(config.servers)
         for listener in listeners:
             stack.callback(listener.close)
-        log = _open_log(settings)
+        log = _open_log(settings, journal)
         stack.callback(log.close)
         _write_notes(log, [*early, *config.notes])
         if not settings.nocleanup:
@@ -155,14 +159,15 @@ def _run_once(source: Source, notifier: Notifier, *, first: bool) -> bool:
         return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
 
 
-def _open_log(settings: DaemonConfig) -> OwnLog:
+def _open_log(settings: DaemonConfig, journal: OwnJournal | None) -> OwnLog:
     log = OwnLog(
         level=settings.loglevel,
         path=settings.logfile,
         maxbytes=settings.logfile_maxbytes,
         backups=settings.logfile_backups,
-        echo=settings.nodaemon and not settings.silent,
+        echo=settings.nodaemon and not settings.silent and journal is None,
         syslog=settings.logfile_syslog,
+        journal=journal,
     )
     try:
         log.open()

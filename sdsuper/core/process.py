@@ -97,12 +97,14 @@ class ExitRecord:
         pid: The pid it had.
         at: When it was reaped.
         expected: Whether its code was among `exitcodes` (and it had been up for startsecs).
+        invocation: Its number.
     """
 
     pid: int
     status: ExitStatus
     at: Instant
     expected: bool
+    invocation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,7 +476,8 @@ def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
 
 
 def _record_exit(turn: _Turn, status: ExitStatus, *, expected: bool, **values: Any) -> None:
-    record = ExitRecord(turn.process.pid, status, turn.now, expected)
+    process = turn.process
+    record = ExitRecord(process.pid, status, turn.now, expected, process.invocation)
     turn.change(pid=0, last_exit=record, **values)
 
 

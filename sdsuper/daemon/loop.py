@@ -34,9 +34,11 @@ from sdsuper.core.states import STOPPED_STATES, ManagerState
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.ownjournal import OwnJournal
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.reload import Source
+from sdsuper.daemon.statelog import StateChange
 from sdsuper.errors import SdsuperError
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
@@ -111,6 +113,9 @@ class Daemon:
             server_url,
             use_pidfds=use_pidfds,
         )
+        if log.journal is not None or self.settings.journal:
+            self._journal = log.journal or OwnJournal()
+            self.subscribe(ProcessStateChange, self._journal_change)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -237,6 +242,12 @@ class Daemon:
         for kind, callback in self._subscribers:
             if isinstance(event, kind):
                 callback(event)
+
+    def _journal_change(self, event: Event) -> None:
+        assert isinstance(event, ProcessStateChange)
+        change = StateChange(event, self.manager.processes[event.process])
+        invocation = self._executor.mark(change.invocation)
+        self._journal.send((*change.fields(), ("SDSUPER_INVOCATION", invocation)))
 
     def subscribe(self, kind: type[Event], callback: Callable[[Event], None]) -> None:
         """Call `callback` with every event of a type, at once and in order of subscription."""

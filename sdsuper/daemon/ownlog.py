@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 
+from sdsuper.daemon.ownjournal import OwnJournal
 from sdsuper.logs.files import OPEN_FILES
+from sdsuper.logs.journal import JOURNAL
 from sdsuper.logs.sinks import Sink
 from sdsuper.logs.sinks.file import FileSink
 from sdsuper.logs.sinks.syslog import SyslogSink
@@ -37,11 +39,13 @@ class OwnLog:
         backups: Old files to keep; 0 truncates instead.
         echo: Also write to stdout.
         syslog: Also send to syslog.
+        journal: Also send to the journal, as entries with a priority; None: not there.
 
     Attributes:
         level: The least severe level that is written.
         path: The file's path, None where the log is not a file.
         dropped: Bytes that could not be written somewhere.
+        journal: Takes entries for the journal, None where the log does not go there.
     """
 
     level: Level
@@ -56,10 +60,12 @@ class OwnLog:
         backups: int,
         echo: bool,
         syslog: bool,
+        journal: OwnJournal | None = None,
     ) -> None:
         self.level = level
         self.path = path
         self.dropped = 0
+        self.journal = journal
         self._second = -1
         self._stamp = ""
         self._file: FileSink | None = None
@@ -96,6 +102,8 @@ class OwnLog:
             trouble = sink.write(record)
             if trouble is not None:
                 self.dropped += trouble.lost
+        if self.journal is not None:
+            self.journal.log(level, message)
 
     def _time(self, now: int) -> str:
         second = now // _NS_PER_SECOND
@@ -126,6 +134,7 @@ class OwnLog:
             if trouble is not None:
                 self.dropped += trouble.lost
         self.dropped += OPEN_FILES.finish(_FINISH_S)
+        self.dropped += JOURNAL.finish(_FINISH_S)
 
 
 def _encode(line: str) -> bytes:

@@ -160,3 +160,28 @@ def test_a_stopped_journal_does_not_delay_the_end_for_ever(daemon: Daemon, path:
         daemon.signal(signal.SIGTERM)
         assert daemon.wait_end(60) == 0
     journald.close()
+
+
+def test_states_and_the_own_log_under_systemd(path: str, journald: Journald) -> None:
+    daemon = Daemon("[program:once]\ncommand=sh -c 'exit 3'\nstartsecs=0\nautorestart=false\n")
+    console = daemon.dir / "console"
+    console.touch()
+    stream = f"{console.stat().st_dev}:{console.stat().st_ino}"
+    daemon.add_environment({"SDSUPER_JOURNAL_SOCKET": path, "JOURNAL_STREAM": stream})
+    with daemon:
+        daemon.wait_state("once", "EXITED")
+        log = daemon.messages()
+        pid = daemon.pid
+        assert daemon.console() == ""
+    own = journald.found(SYSLOG_IDENTIFIER="sdsuperd", SYSLOG_PID=str(pid))
+    lines = [entry["MESSAGE"].decode() for entry in own if "MESSAGE_ID" not in entry]
+    assert [line.split(" ", 1)[1] for line in log] == lines[: len(log)]
+    critical = [entry["MESSAGE"] for entry in own if entry["PRIORITY"] == b"2"]
+    assert critical[0].startswith(b"Supervisor is running as root")
+    states = [entry["SDSUPER_STATE"] for entry in own if "MESSAGE_ID" in entry]
+    assert states == [b"STARTING", b"RUNNING", b"EXITED"]
+    [exited] = journald.found(MESSAGE_ID="4c561be70b9238126813346d0c13dc9c")
+    assert exited["SDSUPER_EXIT_CODE"] == b"3"
+    assert exited["SDSUPER_REASON"] == b"exit status 3, not expected (autorestart=false)"
+    assert exited["PRIORITY"] == b"4"
+    assert len({entry["SDSUPER_INVOCATION"] for entry in own if "MESSAGE_ID" in entry}) == 1
