@@ -56,6 +56,7 @@ def build_wheel(source: Path, tools: Sequence[Path], folder: Path) -> Path:
         "PYTHONPATH": os.pathsep.join(map(str, tools)),
         "PYTHONHASHSEED": "0",
         "CFLAGS": flags,
+        "LDFLAGS": f"{os.environ.get('LDFLAGS', '')} -s",
     }
     command = [sys.executable, "-P", "-s", "-B", "-c", _BUILD_WHEEL]
     command += [backend_of(source), str(folder)]

@@ -66,6 +66,11 @@ def test_installing_starts_and_enables_nothing(machine: Container) -> None:
     assert machine.run("rpm", "-V", "--nomtime", "sdsuper").stdout == ""
 
 
+def test_systemd_understands_every_line_of_the_unit(machine: Container) -> None:
+    done = machine.run("systemd-analyze", "verify", "--man=no", UNIT)
+    assert "sdsuper" not in done.stderr
+
+
 def test_the_commands_keep_to_their_private_folder(machine: Container) -> None:
     """Neither the caller's environment nor the working directory can put modules in between."""
     machine.write("/srv/trap/click.py", "raise SystemExit('trapped')")
