@@ -210,6 +210,8 @@ class _Stretch:
         return True
 
     def _entry(self, priority: bytes, line: bytes, reason: bytes | None) -> bytes:
+        if reason is None and line.isascii():  # nearly always
+            return b"%b%bMESSAGE=%b\n" % (self._fields, priority, line)
         message = field(b"MESSAGE", line)
         if reason is None:
             return self._fields + priority + message
