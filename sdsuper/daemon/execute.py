@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import time
@@ -222,7 +223,9 @@ class Executor:
         self._submit(Spawned(action.name, action.invocation, child.pid))
         if child.failure is not None:
             self._report_failure(invocation, child.failure)
-            self._ended(child.pid, ExitStatus(EXIT_NOT_SPAWNED))
+            # Not at once: where it is started again without a pause, others would get no turn.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._ended, child.pid, ExitStatus(EXIT_NOT_SPAWNED))
         else:
             self.reaper.watch(child.pid)
 

@@ -2,7 +2,11 @@
 
 A pidfd says which child ended without a look at any other. Strays that were handed to us (the
 daemon is a subreaper, or PID 1 of a container) have none: they are collected when SIGCHLD says
-that some child ended. Both ways meet in `collect`, and whichever comes first wins.
+that some child ended. Both ways meet in `_collect`, and whichever comes first wins.
+
+What follows from an end may be a new child that ends at once. So however many signals came, one
+turn of the loop collects just what had ended when it began: otherwise nobody else would get a
+turn while a program ends again and again.
 """
 
 from __future__ import annotations
@@ -12,6 +16,9 @@ import os
 from collections.abc import Callable
 
 from sdsuper.values import ExitStatus, Level
+
+_COLLECTED_AT_ONCE = 100
+"""Ends that one call collects at most (Supervisor's number)."""
 
 
 class Reaper:
@@ -37,6 +44,8 @@ class Reaper:
         self._report = report
         self._use_pidfds = use_pidfds and hasattr(os, "pidfd_open")
         self._watched: dict[int, int | None] = {}
+        self._born: set[int] = set()  # watched since `_collect_all` began
+        self._due: asyncio.Handle | None = None
 
     def watch(self, pid: int) -> None:
         """Wait for the end of a child; it may have ended already."""
@@ -47,6 +56,7 @@ class Reaper:
             except OSError:  # ENOSYS on old kernels, EMFILE: SIGCHLD tells of it all the same
                 pidfd = None
         self._watched[pid] = pidfd
+        self._born.add(pid)
         if pidfd is not None:
             asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
 
@@ -55,40 +65,62 @@ class Reaper:
         return pid in self._watched
 
     def child_ended(self) -> None:
-        """SIGCHLD arrived: collect whatever has ended."""
+        """SIGCHLD arrived: collect whatever has ended, once in this turn of the loop."""
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_soon(self._collect_all)
+
+    def _collect_all(self) -> None:
+        self._due = None
+        self._born.clear()
         strays = False
-        while True:
-            try:
-                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
+        for _ in range(_COLLECTED_AT_ONCE):
+            pid = self._next_ended()
+            if pid is None:
                 break
-            if result is None:
+            if pid in self._born:
+                self.child_ended()
                 break
-            if result.si_pid in self._watched:
-                self._collect(result.si_pid)
+            if pid in self._watched:
+                self._collect(pid)
             else:
-                _, status = os.waitpid(result.si_pid, 0)
+                self._collect_stray(pid)
                 strays = True
-                self._report(
-                    Level.INFO, f"reaped unknown pid {result.si_pid} ({decode(status).describe()})"
-                )
+        else:
+            self.child_ended()
         if strays:
             self._stray_ended()
 
+    @staticmethod
+    def _next_ended() -> int | None:
+        """Return a child that has ended, the eldest first, and leave it as it is."""
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return None
+        return None if found is None else found.si_pid
+
+    def _collect_stray(self, pid: int) -> None:
+        _, status = os.waitpid(pid, 0)
+        self._report(Level.INFO, f"reaped unknown pid {pid} ({decode(status).describe()})")
+
     def close(self) -> None:
         """Stop watching."""
+        if self._due is not None:
+            self._due.cancel()
         for pid in list(self._watched):
             self._unwatch(pid)
 
     def _collect(self, pid: int) -> None:
         try:
             reaped, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            reaped, status = pid, 0  # somebody else reaped it: its status is lost
+        except ChildProcessError as error:  # somebody else reaped it: its status is lost
             self._report(
                 Level.CRITICAL,
-                f"waitpid error for pid {pid}; a process may not be cleaned up properly",
+                f"waitpid error {error.errno}; a process may not be cleaned up properly",
             )
+            self._unwatch(pid)
+            self._ended(pid, ExitStatus(None))
+            return
         if reaped == pid:
             self._unwatch(pid)
             self._ended(pid, decode(status))

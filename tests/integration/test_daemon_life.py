@@ -255,6 +255,18 @@ def test_strict_refuses_configuration_that_others_can_write(start_daemon: StartD
     daemon._end(show=False)
 
 
+@pytest.mark.parametrize(("count", "options"), [(5, ""), (1, "directory=/does/not/exist")])
+def test_programs_that_end_again_and_again_leave_others_their_turn(
+    start_daemon: StartDaemon, count: int, options: str
+) -> None:
+    endless = f"command=true\nstartsecs=0\nautorestart=true\n{options}\n"
+    daemon = start_daemon("".join(f"[program:p{n}]\n{endless}" for n in range(count)))
+    names = [f"p{number}" for number in range(count)]
+    daemon.wait(lambda: all(daemon.log().count(f"spawned: '{name}'") > 2 for name in names))
+    assert daemon.ctl("stop", "p0") == ("p0: stopped\n", 0)
+    assert daemon.terminate() == 0
+
+
 @pytest.mark.root
 def test_strict_refuses_to_read_again_what_others_can_write(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(CAT, settings="strict=true")
