@@ -178,12 +178,22 @@ class Daemon:
         self._handling = True
         try:
             while self._facts:
-                for action in self.manager.handle(self._facts.popleft(), self.now()):
+                for action in self._handle(self._facts.popleft()):
                     self._execute(action)
         finally:
             self._handling = False
         self._arm()
         self._wake()
+
+    def _handle(self, fact: Fact) -> list[Action]:
+        """Ask the core what follows; a defect there must not take the other programs along."""
+        try:
+            return self.manager.handle(fact, self.now())
+        except Exception:  # noqa: BLE001  whatever it was, it is told
+            self.report(
+                Level.CRITICAL, f"unexpected error about {fact!r}:\n{traceback.format_exc()}"
+            )
+            return []
 
     def _execute(self, action: Action) -> None:
         self._executor.execute(action)
