@@ -73,6 +73,9 @@ SECONDS = {
 SILENT = frozenset({Phase.FRESH, Phase.IDLE})
 """Phases in which nobody owes anybody anything."""
 
+UNADMITTED = frozenset({Phase.HEAD, Phase.LINGERING})
+"""Phases of somebody who has not shown yet that we should listen, or was refused."""
+
 TALKING = SILENT | {Phase.HEAD, Phase.BODY}
 """Phases in which what the client sends is read as requests."""
 

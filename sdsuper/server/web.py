@@ -11,6 +11,7 @@ from sdsuper.errors import UsageError
 from sdsuper.server.auth import BasicAuth, Verdict
 from sdsuper.server.http import (
     SILENT,
+    UNADMITTED,
     Connection,
     Reply,
     Request,
@@ -26,7 +27,8 @@ from sdsuper.values import Level
 
 CONNECTIONS_MAX = 256
 """Connections at a time, of all servers: a quarter of the descriptors that are ours by default.
-Above it the one that has been idle longest makes way; where none is, the new one is refused."""
+Above it the one that has been idle longest makes way, else the one that is the slowest to say what
+it wants (it has shown no credentials yet); where none is, the new one is refused."""
 
 CLOSE_SECONDS = 3.0
 """How long replies under way may take when the servers close."""
@@ -123,10 +125,15 @@ class WebServer:
     def add(self, connection: Connection) -> None:
         """Count a connection in; one too many costs the one that has been idle longest."""
         if len(self._connections) >= CONNECTIONS_MAX:
-            silent = [other for other in self._connections if other.phase in SILENT]
-            victim = min(silent, key=lambda other: other.since, default=connection)
-            victim.abort()
+            self._make_way(connection).abort()
         self._connections.add(connection)
+
+    def _make_way(self, fresh: Connection) -> Connection:
+        for phases in (SILENT, UNADMITTED):
+            found = [other for other in self._connections if other.phase in phases]
+            if found:
+                return min(found, key=lambda other: other.since)
+        return fresh
 
     def remove(self, connection: Connection) -> None:
         """Count a connection out."""

@@ -586,6 +586,24 @@ def test_where_nobody_is_idle_the_new_one_is_refused(monkeypatch: pytest.MonkeyP
     run(test())
 
 
+def test_who_never_says_what_it_wants_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "CONNECTIONS_MAX", 2)
+
+    async def test() -> None:
+        async with Site(solo("a"), credentials=("u", "p")) as site:
+            hogs = [await site.client() for _ in range(2)]
+            for hog in hogs:
+                await hog.say(b"POST /RPC2 HTTP/1.1\r\n")
+            await _until(
+                lambda: {each.phase for each in site.web._connections} == {http.Phase.HEAD}
+            )
+            client = await site.client()
+            assert (await client.ask(get("/ok.html", _basic("u:p")))).status == 200
+            assert await hogs[0].ended() == b""
+
+    run(test())
+
+
 # -- who may ---------------------------------------------------------------------------------------
 
 
