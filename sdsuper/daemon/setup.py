@@ -10,13 +10,13 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import pwd
 import resource
 import stat
 from collections.abc import Callable, Iterable
 
 from sdsuper.config.model import Account, Config, DaemonConfig, ServerConfig
 from sdsuper.daemon import limits
+from sdsuper.daemon.identity import take_identity
 from sdsuper.errors import UsageError
 from sdsuper.values import Level
 
@@ -50,26 +50,8 @@ def take_user(user: Account | None, report: Report) -> None:
             report(Level.CRITICAL, _RUNS_AS_ROOT)
         return
     if os.getuid() != user.uid:
-        _become(user)
+        take_identity(user)
     report(Level.INFO, f"Set uid to user {user.uid} succeeded")
-
-
-def _become(user: Account) -> None:
-    if os.getuid() != 0:
-        raise UsageError("Can't drop privilege as nonroot user")
-    try:
-        entry = pwd.getpwuid(user.uid)
-    except KeyError:
-        raise UsageError(f"Can't find uid {user.uid!r}") from None
-    try:
-        os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
-    except OSError:
-        raise UsageError("Could not set groups of effective user") from None
-    try:
-        os.setgid(entry.pw_gid)
-    except OSError:
-        raise UsageError("Could not set group id of effective user") from None
-    os.setuid(user.uid)
 
 
 def refuse_unsafe(config: Config) -> None:

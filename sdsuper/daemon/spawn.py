@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import NoReturn
 
 from sdsuper.config.model import Account, ProcessConfig
 from sdsuper.daemon.command import Command
+from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.errors import SdsuperError
 
@@ -263,7 +263,7 @@ def _become(
         tell = _take_standard_fds(standard, tell)
         _restore_signals()
         stage, detail = "setuid", str(account.uid)
-        _take_identity(account)
+        take_identity(account)
         if config.directory is not None:
             stage, detail = "chdir", config.directory
             os.chdir(config.directory)
@@ -272,7 +272,7 @@ def _become(
         stage, detail = "exec", command.argv[0]
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(command.file, command.argv, environment)
-    except _IdentityError as error:
+    except IdentityError as error:
         failure = Failure(stage, 0, f"{detail}: {error}")
     except OSError as error:
         failure = Failure(stage, error.errno or 0, detail)
@@ -316,30 +316,6 @@ def _restore_signals() -> None:
     for number in signal.valid_signals():
         if signal.getsignal(number) not in (signal.SIG_DFL, None):
             signal.signal(number, signal.SIG_DFL)
-
-
-class _IdentityError(Exception):
-    """Why an identity could not be taken, in Supervisor's words."""
-
-
-def _take_identity(account: Account) -> None:
-    """Change groups, group and user."""
-    if os.geteuid() != 0:
-        raise _IdentityError("Can't drop privilege as nonroot user")
-    try:
-        entry = pwd.getpwuid(account.uid)
-    except KeyError:
-        raise _IdentityError(f"Can't find uid {account.uid!r}") from None
-    # getgrouplist(3) rather than a walk of the group database: directory services answer it.
-    try:
-        os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
-    except OSError:
-        raise _IdentityError("Could not set groups of effective user") from None
-    try:
-        os.setgid(entry.pw_gid)
-    except OSError:
-        raise _IdentityError("Could not set group id of effective user") from None
-    os.setuid(account.uid)
 
 
 def read_failure(fd: int) -> Failure | None:
