@@ -20,11 +20,11 @@ class Background(Daemon):
         """Start it; it is set up when the command returns."""
         assert self.run() == 0
 
-    def run(self) -> int:
-        """Return the exit status of the command."""
+    def run(self, ini: str | None = None) -> int:
+        """Return the exit status of the command; `ini` is how it is told of its file."""
         with (self.dir / "console").open("ab") as console:
             return subprocess.run(
-                [str(BIN / "sdsuperd"), "-c", str(self.ini)],
+                [str(BIN / "sdsuperd"), "-c", ini or str(self.ini)],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -81,3 +81,17 @@ def test_second_daemon_is_refused_and_says_so(background: Background) -> None:
     assert background.run() == 2
     assert "Another program is already listening" in background.console()
     assert background.state("w") in {"STARTING", "RUNNING"}
+
+
+def test_relative_file_is_the_same_after_the_directory_was_entered() -> None:
+    daemon = Background("[program:cat]\ncommand=cat\n", settings="directory=/")
+    try:
+        assert daemon.run(daemon.ini.name) == 0
+        assert os.readlink(f"/proc/{daemon.pid}/cwd") == "/"
+        daemon.write("[program:other]\ncommand=cat\n")
+        assert "other: available\n" in daemon.ctl("reread").stdout
+        os.kill(daemon.pid, signal.SIGHUP)
+        daemon.wait_log("spawned: 'other'")
+        daemon.end()
+    finally:
+        daemon._end(show=False)

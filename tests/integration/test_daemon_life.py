@@ -288,6 +288,39 @@ def test_it_runs_where_no_process_table_is_mounted(start_daemon: StartDaemon) ->
     assert daemon.ctl("stop", "cat") == ("cat: stopped\n", 0)
 
 
+def test_reread_changes_nothing_of_the_daemon_itself(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(CAT, settings="identifier=first")
+    before = daemon.ini.read_text()
+    daemon.ini.write_text(
+        before.replace("identifier=first", "identifier=second").replace("d.log", "other.log")
+    )
+    assert daemon.ctl("reread").stdout == "No config updates to processes\n"
+    assert daemon.rpc.supervisor.getIdentification() == "first"
+    assert "supervisord started" in daemon.rpc.supervisor.readLog(0, 0)
+    assert not (daemon.dir / "other.log").exists()
+
+
+def test_stop_right_after_the_spawn_needs_no_kill(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon("[program:s]\ncommand=sleep 600\nautostart=false\n")
+    for _ in range(20):
+        daemon.rpc.supervisor.startProcess("s", False)
+        daemon.rpc.supervisor.stopProcess("s")
+    assert "SIGKILL" not in daemon.log()
+
+
+def test_logs_of_what_does_not_run_are_cleared_too(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(
+        "[program:s]\ncommand=sh -c 'echo line'\nstartsecs=0\nautorestart=false\n"
+        "stdout_logfile=%(here)s/out\n"
+    )
+    daemon.wait_state("s", "EXITED")
+    daemon.wait(lambda: (daemon.dir / "out").read_text() == "line\n")
+    (daemon.dir / "out.1").write_text("older\n")
+    assert daemon.ctl("clear", "s") == ("s: cleared\n", 0)
+    assert (daemon.dir / "out").read_text() == ""
+    assert (daemon.dir / "out.1").read_text() == "older\n"
+
+
 def test_profile_options_are_accepted_without_effect(start_daemon: StartDaemon) -> None:
     daemon = start_daemon("", arguments=("--profile_options=cumulative,callers",))
     daemon.wait_log("WARN profile_options has no effect")
