@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -215,12 +216,22 @@ class Executor:
             containment=action.config.containment,
             outlets=outlets,
             stdin=StdinWriter(child.stdin),
-            pipes=outlets.connect(child.stdout, child.stderr, child.pid, mark),
+            pipes=[],
             failure_fd=child.failure_fd,
         )
         self._by_pid[child.pid] = invocation
         self._by_name[action.name] = invocation
         self._submit(Spawned(action.name, action.invocation, child.pid))
+        try:
+            invocation.pipes = outlets.connect(child.stdout, child.stderr, child.pid, mark)
+        except Exception:  # noqa: BLE001  the child lives: it must stay ours, whatever went wrong
+            self._report(
+                Level.CRITICAL,
+                f"cannot read from '{action.name.process}' ({child.pid}), killing it:\n"
+                f"{traceback.format_exc()}",
+            )
+            if child.failure is None:
+                os.kill(child.pid, signal.SIGKILL)
         if child.failure is not None:
             self._report_failure(invocation, child.failure)
             # Not at once: where it is started again without a pause, others would get no turn.

@@ -1,11 +1,21 @@
 """Whatever goes wrong at the edge, the core gets its answer."""
 
+import asyncio
+import dataclasses
+import errno
+import signal
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
 from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
 from sdsuper.core.actions import EndStrays, Spawn
-from sdsuper.core.facts import Cleared, Fact, SpawnFailed
+from sdsuper.core.facts import Cleared, Exited, Fact, Spawned, SpawnFailed
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
-from sdsuper.values import Level, Namespec
+from sdsuper.daemon.outlets import Outlets
+from sdsuper.values import ExitStatus, Level, Namespec
 
 NAME = Namespec("g", "p")
 CONFIG = ProcessConfig(
@@ -19,18 +29,25 @@ CONFIG = ProcessConfig(
 )
 
 
-def test_an_unexpected_error_is_told_and_answered() -> None:
-    facts: list[Fact] = []
-    told: list[tuple[Level, str]] = []
-    executor = Executor(
+Told = list[tuple[Level, str]]
+
+
+def make_executor(submit: Callable[[Fact], None], told: Told) -> Executor:
+    return Executor(
         DaemonConfig(logfile=None),
         DescriptorLimit(),
-        facts.append,
+        submit,
         lambda level, text: told.append((level, text)),
         lambda event: None,
         lambda restart: None,
         None,
     )
+
+
+def test_an_unexpected_error_is_told_and_answered() -> None:
+    facts: list[Fact] = []
+    told: Told = []
+    executor = make_executor(facts.append, told)
     executor.execute(Spawn(NAME, 7, CONFIG))  # nothing was prepared for it
     executor.execute(EndStrays(NAME, 8, 2.0))  # no such invocation is leaving
     assert facts == [
@@ -39,3 +56,34 @@ def test_an_unexpected_error_is_told_and_answered() -> None:
     ]
     assert [level for level, _ in told] == [Level.CRITICAL] * 2
     assert "KeyError" in told[0][1]
+
+
+def test_a_child_whose_output_cannot_be_read_stays_ours_and_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "no room in epoll")
+
+    monkeypatch.setattr(Outlets, "connect", fail)
+    facts: list[Fact] = []
+    told: Told = []
+
+    async def spawn_and_wait() -> None:
+        ended = asyncio.Event()
+
+        def submit(fact: Fact) -> None:
+            facts.append(fact)
+            if isinstance(fact, Exited):
+                ended.set()
+
+        executor = make_executor(submit, told)
+        executor.prepare(NAME, dataclasses.replace(CONFIG, command="sleep 600"))
+        executor.execute(Spawn(NAME, 1, dataclasses.replace(CONFIG, command="sleep 600")))
+        await asyncio.wait_for(ended.wait(), 20)
+        executor.close()
+
+    asyncio.run(spawn_and_wait())
+    spawned, exited = facts
+    assert isinstance(spawned, Spawned)
+    assert exited == Exited(NAME, 1, ExitStatus(None, signal.SIGKILL))
+    assert "cannot read from 'p'" in told[0][1]
