@@ -60,10 +60,6 @@ class Reaper:
         if pidfd is not None:
             asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
 
-    def is_watched(self, pid: int) -> bool:
-        """Whether this child is a main process."""
-        return pid in self._watched
-
     def child_ended(self) -> None:
         """SIGCHLD arrived: collect whatever has ended, once in this turn of the loop."""
         if self._due is None:

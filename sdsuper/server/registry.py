@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
+from sdsuper.config.servers import MAIN_FACTORY
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode, name_of
 from sdsuper.server.documentation import Documentation, parse
 from sdsuper.server.info import InfoCache
 from sdsuper.values import Level
-
-MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
-"""What every existing configuration names as the factory of the `supervisor` namespace."""
 
 MAIN_NAMESPACE = "supervisor"
 """The namespace under which the methods of that factory are declared."""

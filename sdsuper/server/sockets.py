@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from sdsuper.config.model import ServerConfig
+from sdsuper.daemon.setup import ALREADY_RUNNING
 from sdsuper.errors import UsageError
 
 BACKLOG = 1024
@@ -24,11 +25,6 @@ BACKLOG = 1024
 
 PROBE_SECONDS = 5.0
 """How long an old socket may take to refuse or accept before it counts as in use."""
-
-IN_USE = (
-    "Another program is already listening on a port that one of our HTTP servers is configured to "
-    "use.  Shut this program down first before starting supervisord."
-)
 
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
 """What link() says on a file system that has none."""
@@ -114,7 +110,7 @@ def _open_listener(config: ServerConfig) -> Listener:
 
 def _open_error(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return IN_USE
+        return ALREADY_RUNNING
     # The socket module checks the length of a path by itself and gives no number.
     number = errno.ENAMETOOLONG if error.errno is None else error.errno
     name = errno.errorcode.get(number)

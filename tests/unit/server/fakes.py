@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import DaemonConfig, GroupConfig, RpcInterfaceConfig
+from sdsuper.config.servers import MAIN_FACTORY
 from sdsuper.core.actions import EndStrays, Log, Publish, SendSignal, Spawn
 from sdsuper.core.events import Event
 from sdsuper.core.facts import (
@@ -28,7 +29,7 @@ from sdsuper.core.facts import (
 from sdsuper.core.manager import Manager
 from sdsuper.core.process import Process
 from sdsuper.daemon.loop import Daemon
-from sdsuper.server.registry import MAIN_FACTORY, Registry, build_registry
+from sdsuper.server.registry import Registry, build_registry
 from sdsuper.values import ExitStatus, Instant, Level, Namespec
 
 WALL = 1_700_000_000.0

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from sdsuper.config.model import ServerConfig
+from sdsuper.daemon.setup import ALREADY_RUNNING
 from sdsuper.errors import UsageError
 from sdsuper.server import sockets
-from sdsuper.server.sockets import IN_USE, open_listeners, server_url
+from sdsuper.server.sockets import open_listeners, server_url
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_a_socket_that_somebody_listens_on_is_left_alone(place: Path) -> None:
     (first,) = open_listeners([unix(path)])
     with pytest.raises(UsageError) as caught:
         open_listeners([unix(path)])
-    assert str(caught.value) == IN_USE
+    assert str(caught.value) == ALREADY_RUNNING
     assert connects(path)
     first.close()
 
@@ -233,7 +234,7 @@ def test_a_port_in_use_closes_what_was_opened_before(place: Path) -> None:
     port = first.socket.getsockname()[1]
     with pytest.raises(UsageError) as caught:
         open_listeners([unix(place / "s"), inet("127.0.0.1", port)])
-    assert str(caught.value) == IN_USE
+    assert str(caught.value) == ALREADY_RUNNING
     assert os.listdir(place) == []
     first.close()
 
