@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,6 +117,35 @@ def parse_seconds(text: str) -> int:
 def format_seconds(seconds: int) -> str:
     """Write a number of seconds."""
     return str(seconds)
+
+
+_TIME_UNITS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_TIME_WORD = re.compile(r"([0-9]{1,18})\s*([a-z]*)")
+_TIMESPAN_MAX = 100 * 365 * 86400
+
+
+def parse_timespan(text: str) -> int:
+    """Read a span of time: seconds, or numbers with units as in `90s`, `2min`, `1h 30min`.
+
+    Source: systemd.time(7), of whose units the whole ones from seconds to days are known.
+    """
+    words = _TIME_WORD.findall(text.lower())
+    total = sum(int(number) * _TIME_UNITS.get(unit, 0) for number, unit in words)
+    known = all(unit in _TIME_UNITS for _, unit in words)
+    alone = len(words) == 1 or all(unit for _, unit in words)
+    if not words or not known or not alone or _TIME_WORD.sub("", text.lower()).strip():
+        raise ValueError(f"not a valid span of time: {text!r}")
+    if total > _TIMESPAN_MAX:
+        raise ValueError(f"span of time is too long: {text!r}")
+    return total
+
+
+def format_timespan(seconds: int) -> str:
+    """Write a span of time with the largest unit that divides it."""
+    for unit in ("d", "h", "min"):
+        if seconds and seconds % _TIME_UNITS[unit] == 0:
+            return f"{seconds // _TIME_UNITS[unit]}{unit}"
+    return f"{seconds}s"
 
 
 def parse_bytes(text: str) -> int:

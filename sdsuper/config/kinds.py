@@ -18,6 +18,7 @@ from sdsuper.values import (
     format_octal,
     format_seconds,
     format_signal,
+    format_timespan,
     parse_boolean,
     parse_bytes,
     parse_exit_codes,
@@ -26,6 +27,7 @@ from sdsuper.values import (
     parse_octal,
     parse_seconds,
     parse_signal,
+    parse_timespan,
 )
 
 PORT_MIN = 1
@@ -239,6 +241,12 @@ TEXT = Kind("text", "any text", _same, _same)
 PATH = Kind("path", "a path", _same, _same)
 INTEGER = Kind("number", "a whole number", parse_integer, format_integer)
 SECONDS = Kind("seconds", "a whole number of seconds", parse_seconds, format_seconds)
+TIMESPAN = Kind(
+    "time span",
+    "a number of seconds, or numbers with s, min, h or d",
+    parse_timespan,
+    format_timespan,
+)
 BYTES = Kind(
     "bytes", "a whole number of bytes, or one with KB, MB or GB", parse_bytes, format_bytes
 )

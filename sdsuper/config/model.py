@@ -37,6 +37,7 @@ from sdsuper.config.kinds import (
     SIGNAL,
     SOCKET_FILE,
     TEXT,
+    TIMESPAN,
     USER,
 )
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
@@ -288,6 +289,26 @@ class ProcessConfig:
         default=Containment.TREE,
         expand=Expand.PROGRAM,
         help="What the process leaves behind is ended with it (`tree`), or left alone (`none`).",
+    )
+    notify: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        help="The process says by sd_notify(3) when it is ready; startsecs has no meaning then.",
+    )
+    start_timeout: int = option(
+        TIMESPAN,
+        default=90,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How long a process with `notify` may take to say that it is ready; 0: for ever.",
+    )
+    watchdog: int = option(
+        TIMESPAN,
+        default=0,
+        expand=Expand.PROGRAM,
+        help="A RUNNING process that does not ping by sd_notify(3) for so long is ended, and "
+        "started again as autorestart says; 0: it need not.",
     )
     command: str = option(
         TEXT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sdsuper.config.model import GroupConfig
+from sdsuper.core.notice import Notice
 from sdsuper.values import ExitStatus, Namespec
 
 
@@ -79,6 +80,15 @@ class SignalFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Notified:
+    """The child, or another process of its invocation, said something of itself."""
+
+    name: Namespec
+    invocation: int
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
 class GroupAdded:
     """A group became active."""
 
@@ -135,6 +145,7 @@ ProcessFact = (
     | Exited
     | Cleared
     | SignalFailed
+    | Notified
 )
 ManagerFact = (
     GroupAdded

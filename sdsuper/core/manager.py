@@ -47,6 +47,7 @@ from sdsuper.core.facts import (
     Fact,
     GroupAdded,
     GroupRemoved,
+    Notified,
     RestartRequested,
     ShutdownBegan,
     ShutdownReached,
@@ -164,6 +165,7 @@ class Manager:
                 | Exited(name=name)
                 | Cleared(name=name)
                 | SignalFailed(name=name)
+                | Notified(name=name)
             ):
                 self._step_ghost(name, fact, now, actions)
                 self._step(name, fact, now, actions)
@@ -194,12 +196,19 @@ class Manager:
             self._invocations = after.invocation
         self.processes[name] = after
         actions += follows
-        if after.deadline is not None and after.deadline != before.deadline:
-            self._set_deadline(after.deadline, name)
+        self._keep_deadline(before, after, fact)
         if self._shutdown is not None:
             self._watch(self._shutdown, before, after, now, actions)
 
     # --- deadlines ------------------------------------------------------------------------------
+
+    def _keep_deadline(self, before: Process, after: Process, fact: StepFact) -> None:
+        """Put the deadline of a step's outcome into the heap, if it is not there."""
+        if after.deadline is None:
+            return
+        taken_out = isinstance(fact, DeadlinePassed)  # the next one may be the same moment
+        if taken_out or after.deadline != before.deadline:
+            self._set_deadline(after.deadline, after.name)
 
     def _set_deadline(self, moment: float, name: Namespec) -> None:
         heapq.heappush(self._deadlines, (moment, name))
@@ -280,8 +289,7 @@ class Manager:
         actions += [each for each in follows if not isinstance(each, Publish)]
         if ghost.pid or ghost.residue is not None:
             self._ghosts[name] = ghost
-            if ghost.deadline is not None and ghost.deadline != before.deadline:
-                self._set_deadline(ghost.deadline, name)
+            self._keep_deadline(before, ghost, fact)
             return
         del self._ghosts[name]
         self._step(name, Cleared(name, ghost.invocation), now, actions)

@@ -29,6 +29,14 @@ stop and of a shutdown, which go on and say so; a spawn is held as long as they 
 own time, not by whether the deadline was noticed first: at startsecs or later it was RUNNING
 first.
 
+*Programs that speak for themselves* (`notify`). READY=1 takes the place of startsecs, and
+start_timeout bounds the wait for it. In RUNNING the deadline is the next ping of the watchdog, or,
+after STOPPING=1, the end that was announced. A child that misses one of these is `failing`: it is
+ended (stopsignal, or SIGABRT where the watchdog ran out; then SIGKILL after stopwaitsecs)
+without leaving its state, because it is still wanted; its exit is then a failed start, or one
+that was not expected. EXTEND_TIMEOUT_USEC puts off the end of a start or stop under way, never
+that of a child that is failing.
+
 *Stop.* stopsignal, then SIGKILL after stopwaitsecs, again and again (at most once a second)
 until the exit is reaped.
 
@@ -45,7 +53,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from signal import SIGKILL
+from signal import SIGABRT, SIGKILL
 from typing import Any, assert_never
 
 from sdsuper.config.model import Containment, ProcessConfig
@@ -55,6 +63,7 @@ from sdsuper.core.facts import (
     Cleared,
     DeadlinePassed,
     Exited,
+    Notified,
     ShutdownBegan,
     ShutdownReached,
     SignalFailed,
@@ -65,6 +74,7 @@ from sdsuper.core.facts import (
     StepFact,
     StopRequested,
 )
+from sdsuper.core.notice import SILENT, Notice, Told
 from sdsuper.core.restart import (
     ExitedByItself,
     FailedStart,
@@ -87,6 +97,7 @@ KILL_INTERVAL_MIN = 1.0
 """Seconds between two SIGKILLs at least, whatever stopwaitsecs says."""
 
 EXITED_TOO_QUICKLY = "Exited too quickly (process log may have details)"
+EXITED_BEFORE_READY = "Exited before it was ready (process log may have details)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,9 @@ class Process:
         residue: The invocation whose strays are still being ended; nothing is spawned meanwhile.
         trouble: Why the latest signal could not be sent, None when it could.
         reason: Why it was restarted, left down or given up when it ended last, None = it never did.
+        told: What the child of the latest start attempt said of itself.
+        watchdog: Seconds within which that child must ping, 0.0 = it need not.
+        failing: Why that child is being ended although it is wanted up, None = it is not.
     """
 
     name: Namespec
@@ -145,6 +159,9 @@ class Process:
     residue: int | None = None
     trouble: str | None = None
     reason: str | None = None
+    told: Told = SILENT
+    watchdog: float = 0.0
+    failing: str | None = None
 
     @property
     def spawning(self) -> bool:
@@ -211,6 +228,9 @@ def step(
         case SignalFailed(invocation=invocation, error=error):
             if process.pid and invocation == process.invocation:
                 _signal_failed(turn, error)
+        case Notified(invocation=invocation, notice=notice):
+            if process.pid and invocation == process.invocation:
+                _notified(turn, notice)
         case DeadlinePassed():
             if process.deadline is not None and process.deadline <= now.mono:
                 _deadline_passed(turn)
@@ -363,6 +383,9 @@ def _start(turn: _Turn, *, backoff: int) -> None:
         exitstatus=None,
         spawnerr=None,
         trouble=None,
+        told=SILENT,
+        watchdog=float(turn.process.config.watchdog),
+        failing=None,
     )
     if turn.process.residue is None:
         turn.spawn()
@@ -375,6 +398,9 @@ def _spawned(turn: _Turn, pid: int) -> None:
     if process.state is ProcessState.STOPPING:
         _announce_signal(turn, process.config.stopsignal, process.config.stopasgroup)
         _send_stop_signal(turn)
+    elif process.config.notify:
+        timeout = process.config.start_timeout
+        turn.change(deadline=turn.now.mono + timeout if timeout > 0 else None)
     elif process.config.startsecs > 0:
         turn.change(deadline=_up_at(process))
     else:
@@ -391,21 +417,23 @@ def _spawn_failed(turn: _Turn, error: str) -> None:
 
 
 def _succeed(turn: _Turn) -> None:
-    turn.enter(ProcessState.RUNNING, backoff=0)
-    turn.log(
-        Level.INFO,
-        f"success: {turn.process.name.process} entered RUNNING state, process has stayed up for "
-        f"> than {turn.process.config.startsecs} seconds (startsecs)",
+    turn.enter(ProcessState.RUNNING, backoff=0, deadline=_ping_due(turn))
+    config = turn.process.config
+    because = (
+        "process has told that it is ready (notify)"
+        if config.notify
+        else f"process has stayed up for > than {config.startsecs} seconds (startsecs)"
     )
+    turn.log(Level.INFO, f"success: {turn.process.name.process} entered RUNNING state, {because}")
 
 
 def _exited(turn: _Turn, status: ExitStatus) -> None:
     _end_strays(turn)
     if turn.process.spawned is None:  # its Spawned was overtaken, and is ignored from now on
         turn.change(spawned=turn.now)
-    expected = is_expected(turn.process.config, status)
+    expected = turn.process.failing is None and is_expected(turn.process.config, status)
     match turn.process.state:
-        case ProcessState.STARTING if not _up_for_startsecs(turn):
+        case ProcessState.STARTING if not _was_up(turn):
             _exited_too_quickly(turn, status)
         case ProcessState.STARTING:
             _succeed(turn)
@@ -439,8 +467,9 @@ def _grace_max(process: Process) -> float:
     return max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
 
 
-def _up_for_startsecs(turn: _Turn) -> bool:
-    return turn.now.mono >= _up_at(turn.process)
+def _was_up(turn: _Turn) -> bool:
+    """Whether a child that is still STARTING has been up long enough to be RUNNING."""
+    return not turn.process.config.notify and turn.now.mono >= _up_at(turn.process)
 
 
 def _up_at(process: Process) -> float:
@@ -450,17 +479,22 @@ def _up_at(process: Process) -> float:
 
 
 def _exited_too_quickly(turn: _Turn, status: ExitStatus) -> None:
-    _record_exit(turn, status, expected=False, spawnerr=EXITED_TOO_QUICKLY)
+    process = turn.process
+    too_early = EXITED_BEFORE_READY if process.config.notify else EXITED_TOO_QUICKLY
+    error = (process.failing or too_early) + process.told.last_words()
+    _record_exit(turn, status, expected=False, spawnerr=error)
     _log_exit(turn, status, expected=False)
-    _fail(turn, EXITED_TOO_QUICKLY)
+    _fail(turn, error)
 
 
 def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
-    spawnerr = turn.process.spawnerr if expected else f"Bad exit code {status.value}"
+    process = turn.process
+    spawnerr = process.spawnerr if expected else f"Bad exit code {status.value}"
     _record_exit(turn, status, expected=expected, exitstatus=status.value, spawnerr=spawnerr)
     _log_exit(turn, status, expected=expected)
     turn.enter(ProcessState.EXITED)
-    _restart_or_not(turn, ExitedByItself(status))
+    last_words = "" if expected else process.told.last_words()
+    _restart_or_not(turn, ExitedByItself(status, process.failing, last_words))
 
 
 def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
@@ -543,6 +577,91 @@ def _give_up(turn: _Turn) -> None:
     )
 
 
+# --- what the child says ------------------------------------------------------------------------
+
+
+def _notified(turn: _Turn, notice: Notice) -> None:
+    process = turn.process
+    turn.change(told=process.told.after(notice))
+    if notice.main_pid is not None and notice.main_pid != process.pid:
+        turn.change(pid=notice.main_pid)
+        turn.log(
+            Level.INFO, f"{process.name.process} says that its main process is {turn.process.pid}"
+        )
+    match process.state:
+        case ProcessState.STARTING | ProcessState.RUNNING if process.failing is not None:
+            pass  # too late
+        case ProcessState.STARTING:
+            _notified_while_starting(turn, notice)
+        case ProcessState.RUNNING:
+            _notified_while_running(turn, notice, process.told)
+        case ProcessState.STOPPING:
+            _extend(turn, notice)
+        case ProcessState.UNKNOWN:
+            pass
+        case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
+            pass  # no child lives in these
+        case ProcessState.BACKOFF:
+            pass  # nor in this
+        case _:
+            assert_never(process.state)
+
+
+def _notified_while_starting(turn: _Turn, notice: Notice) -> None:
+    if notice.watchdog is not None:
+        turn.change(watchdog=notice.watchdog)
+    if notice.ready and turn.process.config.notify:
+        _succeed(turn)
+    elif turn.process.config.notify:
+        _extend(turn, notice)
+
+
+def _notified_while_running(turn: _Turn, notice: Notice, before: Told) -> None:
+    process, name = turn.process, turn.process.name.process
+    if notice.stopping and not before.stopping:
+        turn.log(Level.INFO, f"{name} says that it is stopping")
+        turn.change(deadline=turn.now.mono + max(0, process.config.stopwaitsecs))
+    if process.told.stopping:
+        _extend(turn, notice)
+        return
+    if process.told.reloading is not before.reloading:
+        doing = "is reloading" if process.told.reloading else "has reloaded"
+        turn.log(Level.INFO, f"{name} says that it {doing}")
+    if notice.trigger:
+        _end_failing(turn, "it reported a failure (WATCHDOG=trigger)", int(SIGABRT))
+        return
+    if notice.watchdog is not None:
+        turn.change(watchdog=notice.watchdog)
+    if notice.ping or notice.watchdog is not None:
+        turn.change(deadline=_ping_due(turn))
+
+
+def _ping_due(turn: _Turn) -> float | None:
+    """Return the moment until which the watchdog waits for a ping, None where it does not."""
+    process = turn.process
+    if process.told.stopping:
+        return turn.now.mono + max(0, process.config.stopwaitsecs)
+    return turn.now.mono + process.watchdog if process.watchdog > 0 else None
+
+
+def _extend(turn: _Turn, notice: Notice) -> None:
+    """Put the deadline off, if that is asked for; it never comes sooner for it."""
+    deadline = turn.process.deadline
+    if notice.extend is not None and deadline is not None:
+        turn.change(deadline=max(deadline, turn.now.mono + notice.extend))
+
+
+def _end_failing(turn: _Turn, failing: str, number: int) -> None:
+    """Begin to end a child that is wanted up but does not do what it must."""
+    process = turn.process
+    turn.log(
+        Level.WARN,
+        f"{process.name.process}: {failing}, ending it with {signal_name(number)}",
+    )
+    turn.change(failing=failing)
+    _ask_to_end(turn, number)
+
+
 # --- stopping -----------------------------------------------------------------------------------
 
 
@@ -556,9 +675,19 @@ def _stop(turn: _Turn) -> None:
 
 
 def _send_stop_signal(turn: _Turn) -> None:
+    _ask_to_end(turn, turn.process.config.stopsignal)
+
+
+def _ask_to_end(turn: _Turn, number: int) -> None:
     config = turn.process.config
-    turn.signal(config.stopsignal, to_group=config.stopasgroup, purpose=Purpose.STOP)
+    turn.signal(number, to_group=config.stopasgroup, purpose=Purpose.STOP)
     turn.change(stop_sent=turn.now, deadline=turn.now.mono + max(0, config.stopwaitsecs))
+
+
+def _kill_again_later(turn: _Turn) -> None:
+    _kill(turn)
+    pause = max(KILL_INTERVAL_MIN, turn.process.config.stopwaitsecs)
+    turn.change(deadline=turn.now.mono + pause)
 
 
 def _kill(turn: _Turn) -> None:
@@ -589,14 +718,17 @@ def _signal_failed(turn: _Turn, error: str) -> None:
 def _deadline_passed(turn: _Turn) -> None:
     process = turn.process
     match process.state:
+        case ProcessState.STARTING | ProcessState.RUNNING if process.failing is not None:
+            _kill_again_later(turn)
+        case ProcessState.STARTING if process.pid and process.config.notify:
+            timeout = f"not ready within {process.config.start_timeout} seconds (start_timeout)"
+            _end_failing(turn, timeout, process.config.stopsignal)
         case ProcessState.STARTING if process.pid:
             _succeed(turn)
         case ProcessState.BACKOFF:
             _start(turn, backoff=process.backoff)
         case ProcessState.STOPPING if process.pid:
-            _kill(turn)
-            pause = max(KILL_INTERVAL_MIN, process.config.stopwaitsecs)
-            turn.change(deadline=turn.now.mono + pause)
+            _kill_again_later(turn)
         case ProcessState.STOPPING:
             _lose_patience_with_strays(turn)
             turn.enter(ProcessState.STOPPED, deadline=None)
@@ -606,8 +738,12 @@ def _deadline_passed(turn: _Turn) -> None:
             _lose_patience_with_strays(turn)
         case ProcessState.UNKNOWN:
             _go_on_without(turn)
+        case ProcessState.RUNNING if process.told.stopping:
+            turn.change(failing="it said that it was stopping, and did not end (stopwaitsecs)")
+            _kill_again_later(turn)
         case ProcessState.RUNNING:
-            pass  # it has no deadline
+            timeout = f"no ping within {process.watchdog:g} seconds (watchdog)"
+            _end_failing(turn, timeout, int(SIGABRT))
         case _:
             assert_never(process.state)
 

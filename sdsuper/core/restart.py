@@ -24,9 +24,16 @@ class FailedStart:
 
 @dataclass(frozen=True, slots=True)
 class ExitedByItself:
-    """It had been up for startsecs, and nobody asked it to stop."""
+    """It had been up, and nobody asked it to stop.
+
+    Attributes:
+        failing: Why the daemon had to end it, None where it did not.
+        last_words: What it said of its end, as `Told.last_words` puts it.
+    """
 
     status: ExitStatus
+    failing: str | None = None
+    last_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,8 @@ def decide(config: ProcessConfig, end: FailedStart | ExitedByItself, now: float)
     match end:
         case FailedStart(error, failures):
             return _after_failed_start(config, error, failures, now)
-        case ExitedByItself(status):
-            return _after_exit(config, status, now)
+        case ExitedByItself():
+            return _after_exit(config, end, now)
         case _:
             assert_never(end)
 
@@ -88,11 +95,12 @@ def _after_failed_start(config: ProcessConfig, error: str, failures: int, now: f
     )
 
 
-def _after_exit(config: ProcessConfig, status: ExitStatus, now: float) -> Decision:
-    expected = is_expected(config, status)
+def _after_exit(config: ProcessConfig, end: ExitedByItself, now: float) -> Decision:
+    expected = end.failing is None and is_expected(config, end.status)
+    failing = f"{end.failing}: " if end.failing is not None else ""
     reason = (
-        f"{status.describe()}, {'expected' if expected else 'not expected'}"
-        f" (autorestart={config.autorestart.value})"
+        f"{failing}{end.status.describe()}, {'expected' if expected else 'not expected'}"
+        f" (autorestart={config.autorestart.value}){end.last_words}"
     )
     match config.autorestart:
         case Autorestart.ALWAYS:

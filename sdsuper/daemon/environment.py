@@ -45,7 +45,11 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def child_environment(
-    base: Mapping[str, str], config: ProcessConfig, server_url: str | None, invocation: str
+    base: Mapping[str, str],
+    config: ProcessConfig,
+    server_url: str | None,
+    invocation: str,
+    notify_socket: str | None = None,
 ) -> dict[str, str]:
     """Return the environment of one invocation.
 
@@ -57,6 +61,7 @@ def child_environment(
         config: The process.
         server_url: URL of the control server where the program names none of its own.
         invocation: The identity of this invocation.
+        notify_socket: Where the program may send what sd_notify(3) sends.
     """
     environment = dict(base)
     environment["SUPERVISOR_ENABLED"] = "1"
@@ -75,4 +80,8 @@ def child_environment(
         }
     environment.update(config.environment)
     environment[INVOCATION_VARIABLE] = invocation
+    if notify_socket is not None:
+        environment["NOTIFY_SOCKET"] = notify_socket
+        if config.watchdog:
+            environment["WATCHDOG_USEC"] = str(config.watchdog * 1_000_000)
     return environment

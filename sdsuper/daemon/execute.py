@@ -9,7 +9,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sdsuper.config.model import Containment, DaemonConfig, ProcessConfig
 from sdsuper.core.actions import (
@@ -24,10 +24,20 @@ from sdsuper.core.actions import (
     Spawn,
 )
 from sdsuper.core.events import Event
-from sdsuper.core.facts import Cleared, Exited, Fact, SignalFailed, Spawned, SpawnFailed
+from sdsuper.core.facts import (
+    Cleared,
+    Exited,
+    Fact,
+    Notified,
+    SignalFailed,
+    Spawned,
+    SpawnFailed,
+)
+from sdsuper.core.notice import Notice
 from sdsuper.daemon import environment
 from sdsuper.daemon.command import CommandError, resolve_command
 from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
 from sdsuper.daemon.reap import Reaper
 from sdsuper.daemon.spawn import (
@@ -57,6 +67,10 @@ class Invocation:
 
     Attributes:
         mark: Its identity, which is in the environment of all that it starts.
+        pid: Its main process.
+        leader: The child that was started, which leads the process group; mostly the same.
+        speaker: Who may speak for it.
+        notices: Where it does, None where it must not.
         seen: Its descendants when its stop began: pid -> start time.
     """
 
@@ -64,11 +78,14 @@ class Invocation:
     number: int
     mark: str
     pid: int
+    leader: int
     containment: Containment
     outlets: Outlets
     stdin: StdinWriter
     pipes: list[Pipe]
     failure_fd: int | None
+    speaker: Speaker
+    notices: Notices | None
     seen: dict[int, int] = field(default_factory=dict)
 
 
@@ -106,6 +123,7 @@ class Executor:
         self._server_url = server_url
         self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
         self._daemon_mark = secrets.token_hex(8)
+        self._notify_folder = NotifyFolder(os.environ)
         self._outlets: dict[Namespec, Outlets] = {}
         # Of forgotten processes whose pipes something still holds; they end with the pipes.
         self._detached: list[Outlets] = []
@@ -184,6 +202,7 @@ class Executor:
     def close(self) -> None:
         """Let go of everything; every child is gone by then."""
         self.reaper.close()
+        self._notify_folder.close()
         deadline = time.monotonic() + _FINISH_SECONDS
         for outlets in (*self._outlets.values(), *self._detached):
             outlets.close(deadline)
@@ -202,22 +221,31 @@ class Executor:
 
     def _spawn(self, action: Spawn) -> None:
         mark = self.mark(action.invocation)
+        speaker = Speaker(action.name.process, mark)
+        notices = None
         try:
-            child = self._make_child(action, mark)
+            notices = self._listen(action, speaker)
+            child = self._make_child(action, mark, notices)
         except (CommandError, SpawnError) as error:
+            if notices is not None:
+                notices.close()
             self._submit(SpawnFailed(action.name, action.invocation, str(error)))
             return
+        speaker.leader = speaker.main = child.pid
         outlets = self._outlets[action.name]
         invocation = Invocation(
             name=action.name,
             number=action.invocation,
             mark=mark,
             pid=child.pid,
+            leader=child.pid,
             containment=action.config.containment,
             outlets=outlets,
             stdin=StdinWriter(child.stdin),
             pipes=[],
             failure_fd=child.failure_fd,
+            speaker=speaker,
+            notices=notices,
         )
         self._by_pid[child.pid] = invocation
         self._by_name[action.name] = invocation
@@ -240,7 +268,7 @@ class Executor:
         else:
             self.reaper.watch(child.pid)
 
-    def _make_child(self, action: Spawn, mark: str) -> Child:
+    def _make_child(self, action: Spawn, mark: str, notices: Notices | None) -> Child:
         config = action.config
         if config.kind == "fcgi-program":
             raise SpawnError("sockets of fcgi-programs are not supported yet")
@@ -251,13 +279,60 @@ class Executor:
         except OSError as error:
             raise SpawnError(dispatcher_error(config.name, error)) from None
         variables = environment.child_environment(
-            self._base_environment, config, self._server_url, mark
+            self._base_environment,
+            config,
+            self._server_url,
+            mark,
+            notices.path if notices is not None else None,
         )
         try:
             return spawn(config, command, variables, self._limits)
         except SpawnError:
             outlets.close_idle()
             raise
+
+    # --- what programs say of themselves ------------------------------------------------------
+
+    def _listen(self, action: Spawn, speaker: Speaker) -> Notices | None:
+        """Make the socket for the notices of an invocation, where its program sends any."""
+        config, name, number = action.config, action.name, action.invocation
+        if not (config.notify or config.watchdog):
+            return None
+        try:
+            notices = Notices(
+                self._notify_folder.path(f"{number}.sock"),
+                config.user.uid if config.user is not None else None,
+                speaker,
+                lambda notice: self._notified(name, number, notice),
+                self._report,
+            )
+        except OSError as error:
+            raise SpawnError(
+                f"cannot make the notify socket of '{name.process}': {error}"
+            ) from None
+        notices.start()
+        return notices
+
+    def _notified(self, name: Namespec, number: int, notice: Notice) -> None:
+        invocation = self._by_name.get(name)
+        if invocation is None or invocation.number != number:
+            return
+        if notice.main_pid is not None and not self._follow(invocation, notice.main_pid):
+            notice = replace(notice, main_pid=None)
+        self._submit(Notified(name, number, notice))
+
+    def _follow(self, invocation: Invocation, pid: int) -> bool:
+        """Take another process for the main one of an invocation; return whether that works."""
+        if pid == invocation.pid:
+            return True
+        if pid in self._by_pid:
+            return False
+        self.reaper.watch_other(pid)
+        self.reaper.forget(invocation.pid)
+        del self._by_pid[invocation.pid]
+        self._by_pid[pid] = invocation
+        invocation.pid = invocation.speaker.main = pid
+        return True
 
     def _report_failure(self, invocation: Invocation, failure: Failure) -> None:
         self._report(Level.WARN, f"cannot run '{invocation.name.process}': {failure}")
@@ -268,7 +343,11 @@ class Executor:
         return pid in self._by_pid
 
     def _ended(self, pid: int, status: ExitStatus) -> None:
-        invocation = self._by_pid.pop(pid)
+        invocation = self._by_pid[pid]
+        self._hear_out(invocation)
+        if invocation.pid != pid:
+            return  # it said which process is the main one now
+        del self._by_pid[pid]
         if self._by_name.get(invocation.name) is invocation:
             del self._by_name[invocation.name]
         if invocation.containment is Containment.TREE:
@@ -283,9 +362,24 @@ class Executor:
             )
         self._submit(Exited(invocation.name, invocation.number, status))
 
+    def _hear_out(self, invocation: Invocation) -> None:
+        """Take what was said of an invocation until now: its end must not overtake it."""
+        if invocation.notices is None:
+            return
+        try:
+            invocation.notices.read_all()
+        except Exception:  # noqa: BLE001  the end must be told, whatever was said
+            self._report(
+                Level.CRITICAL,
+                f"unexpected error in what '{invocation.name.process}' said:\n"
+                f"{traceback.format_exc()}",
+            )
+
     def _take_last_words(self, invocation: Invocation) -> None:
         """Let go of the child's stdin, and read what it left in its pipes."""
         invocation.stdin.close()
+        if invocation.notices is not None:
+            invocation.notices.close()
         for pipe in invocation.pipes:
             invocation.outlets.drain(pipe)
         if invocation.failure_fd is not None:
@@ -299,7 +393,7 @@ class Executor:
         self.strays.end(
             action.name.process,
             invocation.mark,
-            invocation.pid,
+            invocation.leader,
             invocation.seen,
             action.grace,
             lambda: self._cleared(invocation),
@@ -324,10 +418,11 @@ class Executor:
             self._report_gone(action, "No such process")
             return
         if action.purpose is not Purpose.SIGNAL and invocation.containment is Containment.TREE:
-            invocation.seen |= self.strays.snapshot(action.pid)
+            for root in {invocation.leader, action.pid}:
+                invocation.seen |= self.strays.snapshot(root)
         try:
             if action.to_group:
-                os.killpg(action.pid, action.signal)
+                os.killpg(invocation.leader, action.signal)
             else:
                 os.kill(action.pid, action.signal)
         except ProcessLookupError as error:

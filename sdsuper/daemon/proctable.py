@@ -19,6 +19,7 @@ class Entry:
     """
 
     pid: int
+    parent: int
     group: int
     started: int
     zombie: bool
@@ -34,7 +35,7 @@ class Entry:
         return f"{self.comm} (pid {self.pid})"
 
 
-_STATE, _PGRP, _FLAGS, _STARTTIME = 0, 2, 6, 19
+_STATE, _PPID, _PGRP, _FLAGS, _STARTTIME = 0, 1, 2, 6, 19
 """Fields of /proc/PID/stat, counted behind the command name."""
 
 _PF_EXITING = 0x4  # linux/sched.h
@@ -56,6 +57,7 @@ def look_up(pid: int) -> Entry | None:
     fields = tail.split()
     return Entry(
         pid=pid,
+        parent=int(fields[_PPID]),
         group=int(fields[_PGRP]),
         started=int(fields[_STARTTIME]),
         zombie=fields[_STATE] in (b"Z", b"X"),

@@ -44,6 +44,7 @@ class Reaper:
         self._report = report
         self._use_pidfds = use_pidfds and hasattr(os, "pidfd_open")
         self._watched: dict[int, int | None] = {}
+        self._strangers: set[int] = set()
         self._born: set[int] = set()  # watched since `_collect_all` began
         self._due: asyncio.Handle | None = None
 
@@ -59,6 +60,20 @@ class Reaper:
         self._born.add(pid)
         if pidfd is not None:
             asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
+
+    def watch_other(self, pid: int) -> None:
+        """Wait for the end of a process that may be no child of ours, or become one later.
+
+        Where it is not ours by then its status is unknown. Without pidfds the end of one that
+        never becomes ours is noticed when some other child of ours ends.
+        """
+        self.watch(pid)
+        self._strangers.add(pid)
+
+    def forget(self, pid: int) -> None:
+        """Wait no longer for the end of a process, if we do."""
+        if pid in self._watched:
+            self._unwatch(pid)
 
     def child_ended(self) -> None:
         """SIGCHLD arrived: collect whatever has ended, once in this turn of the loop."""
@@ -84,6 +99,10 @@ class Reaper:
         else:
             self.child_ended()
         if strays:
+            for pid in [each for each in self._strangers if self._watched[each] is None]:
+                if not _exists(pid):
+                    self._unwatch(pid)
+                    self._ended(pid, ExitStatus(None))
             self._stray_ended()
 
     @staticmethod
@@ -109,11 +128,12 @@ class Reaper:
     def _collect(self, pid: int) -> None:
         try:
             reaped, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError as error:  # somebody else reaped it: its status is lost
-            self._report(
-                Level.CRITICAL,
-                f"waitpid error {error.errno}; a process may not be cleaned up properly",
-            )
+        except ChildProcessError as error:  # somebody else reaps it: its status is lost
+            if pid not in self._strangers:
+                self._report(
+                    Level.CRITICAL,
+                    f"waitpid error {error.errno}; a process may not be cleaned up properly",
+                )
             self._unwatch(pid)
             self._ended(pid, ExitStatus(None))
             return
@@ -123,9 +143,20 @@ class Reaper:
 
     def _unwatch(self, pid: int) -> None:
         pidfd = self._watched.pop(pid)
+        self._strangers.discard(pid)
         if pidfd is not None:
             asyncio.get_running_loop().remove_reader(pidfd)
             os.close(pidfd)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def decode(status: int) -> ExitStatus:

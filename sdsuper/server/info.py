@@ -75,6 +75,8 @@ def describe(process: Process, now: Instant) -> str:
     match process.state:
         case ProcessState.RUNNING:
             return _running(process, str(dt.timedelta(seconds=_uptime(process, now))))
+        case ProcessState.STARTING | ProcessState.STOPPING:
+            return process.told.status
         case ProcessState.FATAL | ProcessState.BACKOFF:
             return process.spawnerr or f'unknown error (try "tail {process.name.process}")'
         case ProcessState.STOPPED | ProcessState.EXITED:
@@ -84,7 +86,8 @@ def describe(process: Process, now: Instant) -> str:
 
 
 def _running(process: Process, uptime: str) -> str:
-    return f"pid {process.pid}, uptime {uptime}"
+    said = f", {process.told.status}" if process.told.status else ""
+    return f"pid {process.pid}, uptime {uptime}{said}"
 
 
 def _uptime(process: Process, now: Instant) -> int:
@@ -103,6 +106,9 @@ def _last_moment(process: Process) -> str:
 
 _HOLE = b"\0"
 """Marks, in a text being prepared, where something is put in later; XML cannot hold it."""
+
+_MARK = "{uptime}"
+"""The same while it is still to be made XML."""
 
 _NOW = dumps_members({"now": 0}).replace(b"0", _HOLE)
 _ARRAY_HEAD, _ARRAY_TAIL = dumps_value([Raw(_HOLE)]).split(_HOLE)
@@ -168,10 +174,10 @@ class _Uptimes(dict[int, bytes]):
 
 def _write(process: Process, paths: LogPaths, now: Instant) -> _Written:
     running = process.state is ProcessState.RUNNING
-    description = _running(process, "") if running else describe(process, now)
+    description = _running(process, _MARK) if running else describe(process, now)
     told = dumps_members({"description": description})
     if running:
-        told = told.replace(b"</string>", _HOLE + b"</string>")
+        told = told.replace(_MARK.encode(), _HOLE, 1)
     text = join_struct(dumps_members(_lasting(process, paths)), _NOW, told)
     return _Written(process, text.split(_HOLE))
 

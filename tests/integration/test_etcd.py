@@ -216,3 +216,25 @@ def test_shutdown_leaves_no_etcd_behind(running: tuple[Daemon, Cluster]) -> None
     daemon, _ = running
     assert daemon.terminate() == 0
     assert daemon.processes() == []
+
+
+def test_a_member_is_running_when_it_says_that_it_is_ready() -> None:
+    base = free_ports()
+    client, peer = (f"http://127.0.0.1:{base + offset}" for offset in (0, 10))
+    command = (
+        f"etcd --data-dir=%(here)s/data --listen-client-urls={client} "
+        f"--advertise-client-urls={client} --listen-peer-urls={peer} "
+        f"--initial-advertise-peer-urls={peer} --initial-cluster=default={peer}"
+    )
+    with Daemon(f"[program:etcd]\ncommand={command}\nnotify=true\nautostart=false\n") as daemon:
+        assert daemon.ctl("start", "etcd") == ("etcd: started\n", 0)
+        assert "process has told that it is ready (notify)" in daemon.log()
+        done = subprocess.run(
+            ["etcdctl", f"--endpoints={client}", "put", "/ready", "yes"],
+            env={"PATH": os.environ["PATH"], "ETCDCTL_API": "3"},
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            timeout=60,
+        )
+        assert (done.stdout, done.returncode) == ("OK\n", 0), done.stderr

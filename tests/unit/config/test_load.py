@@ -83,6 +83,9 @@ PROGRAM_ERRORS = {
     "umask=9": "9 can not be converted to an octal type",
     "user_environment=no!": NOT_A_BOOLEAN,
     "containment=no!": "invalid 'containment' value 'no!'",
+    "notify=no!": NOT_A_BOOLEAN,
+    "start_timeout=no!": "not a valid span of time: 'no!'",
+    "watchdog=no!": "not a valid span of time: 'no!'",
     "command=%(zz)s": UNKNOWN_NAME.format(label="program:x.command", names=PROCESS_NAMES),
     "process_name=a b": "Invalid name: 'a b' because of character: ' '",
 }

@@ -9,6 +9,7 @@ the answer, written by the core (`SDSUPER_REWRITE=1 pytest tests/unit/core`) and
     > [+SECONDS] spawned NAME #INVOCATION PID | spawn-failed NAME #INVOCATION TEXT
     > [+SECONDS] exited NAME #INVOCATION CODE | killed NAME #INVOCATION SIGNAL [core]
     > [+SECONDS] cleared NAME #INVOCATION | signal-failed NAME #INVOCATION TEXT
+    > [+SECONDS] says NAME #INVOCATION ASSIGNMENT; ASSIGNMENT ...
 
 SECONDS is how long after the fact before it; `look` lets deadlines pass. NAME is `group:process`,
 or `process` where both are the same.
@@ -39,6 +40,7 @@ from sdsuper.core.facts import (
     Fact,
     GroupAdded,
     GroupRemoved,
+    Notified,
     RestartRequested,
     ShutdownRequested,
     SignalFailed,
@@ -49,6 +51,7 @@ from sdsuper.core.facts import (
     StopRequested,
 )
 from sdsuper.core.manager import Manager
+from sdsuper.systemd.notify_server import parse_notice
 from sdsuper.values import ExitStatus, signal_name
 from tests.unit.core.builders import at, group_config, namespec, process_config
 
@@ -125,6 +128,9 @@ def _fact(words: list[str]) -> Fact:
             return Cleared(name, invocation)
         case "signal-failed":
             return SignalFailed(name, invocation, " ".join(tail))
+        case "says":
+            said = " ".join(tail).replace("; ", "\n")
+            return Notified(name, invocation, parse_notice(said.encode()))
         case _:
             raise ValueError(f"no such fact: {verb}")
 
@@ -144,6 +150,7 @@ _OPTIONS: dict[str, Callable[[str], object]] = {
     "autorestart": Autorestart,
     "containment": Containment,
     "autostart": lambda text: text == "true",
+    "notify": lambda text: text == "true",
     "stopasgroup": lambda text: text == "true",
     "killasgroup": lambda text: text == "true",
     "exitcodes": lambda text: tuple(map(int, text.split(","))),

@@ -18,6 +18,7 @@ from sdsuper.core.facts import (
     Cleared,
     DeadlinePassed,
     Exited,
+    Notified,
     ShutdownBegan,
     ShutdownReached,
     SignalFailed,
@@ -28,6 +29,7 @@ from sdsuper.core.facts import (
     StepFact,
     StopRequested,
 )
+from sdsuper.core.notice import Notice, Told
 from sdsuper.core.process import ExitRecord, Process, step
 from sdsuper.core.states import ProcessState, Wanted
 from sdsuper.values import ExitStatus
@@ -40,6 +42,8 @@ NEW = Process(name=A, config=process_config("a", startsecs=1, startretries=3))
 TRIED = replace(NEW, wanted=Wanted.UP, invocation=1, started=BORN)
 ENDED = ExitRecord(100, ExitStatus(1), BORN, expected=False)
 UP = replace(TRIED, spawned=BORN, pid=100)
+TALKER = process_config("a", startretries=3, notify=True, watchdog=5)
+SPEAKS = replace(UP, config=TALKER, watchdog=5.0, deadline=NOW.mono)
 DOWN = replace(TRIED, spawned=BORN, last_exit=ENDED)
 STATE = ProcessState
 
@@ -49,7 +53,12 @@ PROCESSES = {
     "STARTING, spawning": replace(TRIED, state=STATE.STARTING),
     "STARTING, held": replace(TRIED, state=STATE.STARTING, residue=1, deadline=NOW.mono),
     "STARTING, up": replace(UP, state=STATE.STARTING, deadline=NOW.mono),
+    "STARTING, speaks": replace(SPEAKS, state=STATE.STARTING),
+    "STARTING, failing": replace(SPEAKS, state=STATE.STARTING, failing="late"),
     "RUNNING": replace(UP, state=STATE.RUNNING),
+    "RUNNING, speaks": replace(SPEAKS, state=STATE.RUNNING),
+    "RUNNING, failing": replace(SPEAKS, state=STATE.RUNNING, failing="mute"),
+    "RUNNING, ending": replace(SPEAKS, state=STATE.RUNNING, told=Told(stopping=True)),
     "BACKOFF": replace(DOWN, state=STATE.BACKOFF, backoff=1, deadline=NOW.mono),
     "BACKOFF, strays": replace(DOWN, state=STATE.BACKOFF, residue=1, deadline=NOW.mono),
     "STOPPING, spawning": replace(TRIED, state=STATE.STOPPING, wanted=Wanted.DOWN),
@@ -72,6 +81,11 @@ FACTS: dict[str, StepFact] = {
     "exited": Exited(A, 1, ExitStatus(1)),
     "cleared": Cleared(A, 1),
     "signal failed": SignalFailed(A, 1, "EPERM"),
+    "says READY": Notified(A, 1, Notice(ready=True)),
+    "says STOPPING": Notified(A, 1, Notice(stopping=True)),
+    "pings": Notified(A, 1, Notice(ping=True)),
+    "says trigger": Notified(A, 1, Notice(trigger=True)),
+    "asks for time": Notified(A, 1, Notice(extend=60.0)),
     "deadline": DeadlinePassed(),
     "shutdown began": ShutdownBegan(A),
     "shutdown reached": ShutdownReached(A),
@@ -127,6 +141,7 @@ def stale(invocation: int) -> list[StepFact]:
         Exited(A, invocation, ExitStatus(0)),
         Cleared(A, invocation),
         SignalFailed(A, invocation, "no"),
+        Notified(A, invocation, Notice(ready=True, stopping=True, trigger=True, status="no")),
     ]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
+from sdsuper.core.notice import Told
 from sdsuper.core.process import ExitRecord, Process
 from sdsuper.core.states import ProcessState
 from sdsuper.rpc.codec import dumps_response, loads_response
@@ -147,3 +149,26 @@ def test_times_after_2038_are_capped_on_the_wire() -> None:
     fake.mono = 2.0**31
     (info,) = loads_response(dumps_response(InfoCache(as_daemon(fake)).all()))  # type: ignore[misc]
     assert info["now"] == 2**31 - 1  # type: ignore[index,call-overload]
+
+
+def test_what_a_program_says_of_itself_is_shown() -> None:
+    said = Told(status="{uptime} <b>")
+    now = Instant(1005.0, WALL)
+    up = process(ProcessState.RUNNING, pid=77, started=Instant(1000.0, WALL), told=said)
+    assert describe(up, now) == "pid 77, uptime 0:00:05, {uptime} <b>"
+    assert describe(process(ProcessState.STARTING, told=said), now) == "{uptime} <b>"
+    assert describe(process(ProcessState.EXITED, told=said), now) == "Not started"
+
+
+def test_the_cache_shows_it_too() -> None:
+    fake = FakeDaemon(solo("a", autostart=True))
+    (name,) = fake.manager.processes
+    told = replace(
+        fake.manager.processes[name],
+        state=ProcessState.RUNNING,
+        told=Told(status="{uptime} <b>"),
+    )
+    fake.manager.processes[name] = told
+    (info,) = loads_response(dumps_response(InfoCache(as_daemon(fake)).all()))  # type: ignore[misc]
+    assert info["description"] == describe(told, fake.now())  # type: ignore[index,call-overload]
+    assert ", {uptime} <b>" in info["description"]  # type: ignore[index,call-overload,operator]

@@ -22,6 +22,7 @@ from sdsuper.core.facts import (
     Cleared,
     DeadlinePassed,
     Exited,
+    Notified,
     Spawned,
     SpawnFailed,
     StartRequested,
@@ -116,8 +117,41 @@ def running_only_after_startsecs(sim: Simulation, turn: Turn) -> None:
     for publish in of(Publish, turn):
         if isinstance(publish.event, ProcessRunning):
             before = turn.before[publish.event.process]
+            if before.config.notify:
+                continue  # ready_is_said is about these
             since = sim.up_since.get(before.invocation, turn.now.mono)
             assert turn.now.mono >= since + before.config.startsecs, f"{publish}: {before}"
+
+
+def ready_is_said(sim: Simulation, turn: Turn) -> None:
+    """A program with `notify` enters RUNNING when its child says that it is ready, only then."""
+    for publish in of(Publish, turn):
+        if isinstance(publish.event, ProcessRunning):
+            before, fact = turn.before[publish.event.process], turn.fact
+            if before.config.notify:
+                said = isinstance(fact, Notified) and fact.notice.ready
+                assert said, f"{publish}: {fact}"
+
+
+def who_fails_is_ended(sim: Simulation, turn: Turn) -> None:
+    """A child that misses what it must do is signalled at once, and killed if that is no use."""
+    for process in changed(sim, turn):
+        before = turn.before.get(process.name)
+        if process.failing is None or not process.pid or before is None:
+            continue
+        if before.failing is None:
+            signalled = [each for each in of(SendSignal, turn) if each.name == process.name]
+            assert signalled, f"not ended: {process}"
+        if process.state is not ProcessState.UNKNOWN:
+            assert process.deadline is not None, f"no SIGKILL to come: {process}"
+
+
+def failing_is_not_expected(sim: Simulation, turn: Turn) -> None:
+    """What a failing child exits with is never taken for success."""
+    for publish in of(Publish, turn):
+        event = publish.event
+        if isinstance(event, ProcessExited):
+            assert not event.expected or turn.before[event.process].failing is None, f"{event}"
 
 
 def long_enough_is_running(sim: Simulation, turn: Turn) -> None:
@@ -126,7 +160,7 @@ def long_enough_is_running(sim: Simulation, turn: Turn) -> None:
     if not isinstance(fact, Exited) or turn.again:
         return
     before = turn.before.get(fact.name)
-    if before is None or before.invocation != fact.invocation:
+    if before is None or before.invocation != fact.invocation or before.config.notify:
         return
     since = sim.up_since.get(fact.invocation, turn.now.mono)
     if turn.now.mono >= since + before.config.startsecs:
@@ -220,7 +254,8 @@ def no_wait_without_an_end(sim: Simulation, turn: Turn) -> None:
             waits = process.deadline is not None
             assert waits is (process.wanted is Wanted.UP), f"{process}"
         elif process.state is ProcessState.STARTING and process.pid:
-            assert process.deadline is not None, f"{process}"
+            for_ever = process.config.notify and process.config.start_timeout == 0
+            assert process.deadline is not None or for_ever, f"{process}"
         elif process.state is ProcessState.STARTING:
             awaited = process.invocation if process.residue is None else process.residue
             asked_now = any(
@@ -237,6 +272,7 @@ def deadlines_are_never_stale(sim: Simulation, turn: Turn) -> None:
     """The next deadline is the least of the processes', and none is left behind when it passes."""
     states = {
         ProcessState.STARTING,
+        ProcessState.RUNNING,
         ProcessState.BACKOFF,
         ProcessState.STOPPING,
         ProcessState.UNKNOWN,
@@ -245,9 +281,11 @@ def deadlines_are_never_stale(sim: Simulation, turn: Turn) -> None:
         ghost.deadline for ghost in sim.manager._ghosts.values() if ghost.deadline is not None
     ]
     for process in sim.manager.processes.values():
+        if process.state is ProcessState.RUNNING:
+            must = process.watchdog > 0 or process.told.stopping or process.failing is not None
+            assert must is (process.deadline is not None), f"{process}"
         if process.deadline is not None:
             assert process.state in states or process.residue is not None, f"{process}"
-            assert process.state is not ProcessState.RUNNING, f"{process}"
             pending.append(process.deadline)
             if isinstance(turn.fact, DeadlinePassed) and process.deadline <= turn.now.mono:
                 touched = turn.before.get(process.name) is not process
@@ -260,7 +298,7 @@ def deadlines_are_never_stale(sim: Simulation, turn: Turn) -> None:
 
 
 def kills_are_spaced(sim: Simulation, turn: Turn) -> None:
-    """While a process stops, SIGKILL comes at most once a second; it is always told."""
+    """While a process stops or fails, SIGKILL comes at most once a second; it is always told."""
     for signal in of(SendSignal, turn):
         if signal.purpose is not Purpose.KILL:
             continue
@@ -268,8 +306,10 @@ def kills_are_spaced(sim: Simulation, turn: Turn) -> None:
         assert any(each.message == said for each in of(Log, turn)), f"{signal} untold"
         last = sim.killed.get(signal.invocation)
         after = sim.manager.processes.get(signal.name)
-        if last is not None and after is not None and after.state is ProcessState.STOPPING:
-            assert turn.now.mono >= last + 1, f"{signal}: the last one was at {last}"
+        if last is None or after is None or after.state is ProcessState.UNKNOWN:
+            continue
+        asked_again = after.stop_sent is not None and last <= after.stop_sent.mono
+        assert asked_again or turn.now.mono >= last + 1, f"{signal}: the last one was at {last}"
 
 
 def nothing_starts_during_a_shutdown(sim: Simulation, turn: Turn) -> None:
@@ -405,6 +445,9 @@ AFTER_EACH_FACT: dict[str, Callable[[Simulation, Turn], None]] = {
         signals_name_what_lives,
         strays_are_ended_once,
         running_only_after_startsecs,
+        ready_is_said,
+        who_fails_is_ended,
+        failing_is_not_expected,
         long_enough_is_running,
         retries_are_bounded,
         retries_wait,

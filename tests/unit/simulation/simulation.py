@@ -274,4 +274,7 @@ class Simulation:
             stopwaitsecs=choice((0, 1, 3, 10)),
             stopasgroup=choice((True, False)),
             containment=choice((Containment.TREE, Containment.TREE, Containment.NONE)),
+            notify=choice((False, False, True)),
+            start_timeout=choice((0, 2, 10)),
+            watchdog=choice((0, 0, 3, 10)),
         )

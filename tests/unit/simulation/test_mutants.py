@@ -97,6 +97,12 @@ def tells_a_spawn_again(
     return process.step(before, fact, now, fresh)
 
 
+def forgives(before: Process, fact: StepFact, now: Instant, fresh: int | None = None) -> Stepped:
+    if isinstance(fact, Exited):
+        before = replace(before, failing=None)
+    return process.step(before, fact, now, fresh)
+
+
 def loses_a_child_that_comes_too_late(
     before: Process, fact: StepFact, now: Instant, fresh: int | None = None
 ) -> Stepped:
@@ -161,7 +167,10 @@ MUTANTS: dict[str, Mutant] = {
     "running_only_after_startsecs": setting(
         process, "_up_at", lambda each: each.spawned.mono + each.config.startsecs / 2
     ),
-    "long_enough_is_running": setting(process, "_up_for_startsecs", lambda turn: False),
+    "ready_is_said": setting(process, "_was_up", lambda turn: True),
+    "who_fails_is_ended": setting(process, "_ask_to_end", lambda turn, number: None),
+    "failing_is_not_expected": in_step(forgives),
+    "long_enough_is_running": setting(process, "_was_up", lambda turn: False),
     "retries_are_bounded": setting(
         process, "decide", lambda config, end, now: Restart(now + 1, "never gives up")
     ),

@@ -1,7 +1,8 @@
 """A fake world: it carries out what the core asks for, as badly as the real one may.
 
 Answers come late, twice and out of order; spawns fail; children die when they like, ignore signals,
-leave strays behind or cannot be signalled at all; both clocks jump. The world keeps the truth,
+leave strays behind or cannot be signalled at all; they say what they like of themselves, or
+nothing; both clocks jump. The world keeps the truth,
 so that the invariants can compare what the core believes with what is.
 """
 
@@ -16,10 +17,21 @@ from typing import assert_never
 
 from sdsuper.config.model import Containment
 from sdsuper.core.actions import Action, EndStrays, Finish, Forget, Log, Publish, SendSignal, Spawn
-from sdsuper.core.facts import Cleared, Exited, Fact, SignalFailed, Spawned, SpawnFailed
+from sdsuper.core.facts import (
+    Cleared,
+    Exited,
+    Fact,
+    Notified,
+    SignalFailed,
+    Spawned,
+    SpawnFailed,
+)
+from sdsuper.core.notice import Notice
 from sdsuper.values import ExitStatus, Instant, Namespec
 
 SIGKILL = 9
+ALL_IS_WELL = Notice(ready=True, watchdog=0.0)
+"""What a kind child says: it is up, and need not ping."""
 
 
 @dataclass
@@ -34,6 +46,7 @@ class Child:
     strays: bool = False
     stubborn: bool = False  # its strays never end
     untouchable: bool = False  # signals fail with EPERM
+    spawn_told: bool = False  # its Spawned was handed to the core
     reap_told: bool = False  # its Exited was handed to the core
 
 
@@ -127,8 +140,17 @@ class World:
 
     def _deliver(self, delivery: Delivery) -> Delivery:
         fact = delivery.fact
-        if isinstance(fact, Exited):
-            self.children[fact.invocation].reap_told = True
+        match fact:
+            case Spawned(invocation=invocation):
+                self.children[invocation].spawn_told = True
+            case Exited(invocation=invocation):
+                self.children[invocation].reap_told = True
+            case Notified(invocation=invocation, notice=Notice(main_pid=int(pid))):
+                child = self.children[invocation]
+                if child.spawn_told and not child.reap_told:
+                    child.pid = pid
+            case _:
+                pass
         if not self.kind and not delivery.again and self.rng.random() < 0.1:
             self._schedule(self.rng.expovariate(0.3), Delivery(fact, again=True))
         return delivery
@@ -177,13 +199,32 @@ class World:
         self.children[action.invocation] = child
         self._tell(Spawned(action.name, action.invocation, child.pid))
         if self.kind:
+            self._tell(Notified(action.name, action.invocation, ALL_IS_WELL))
             return
+        for _ in range(self.rng.choice((0, 0, 1, 3, 6))):
+            fact = Notified(action.name, action.invocation, self._notice())
+            self._schedule(self.rng.uniform(0, 15), Delivery(fact))
         child.untouchable = self.rng.random() < 0.03
         child.strays = action.config.containment is Containment.TREE and self.rng.random() < 0.25
         child.stubborn = child.strays and self.rng.random() < 0.1
         if self.rng.random() < 0.7:
             life = self.rng.choice((0.0, 0.5, 1.0, 3.0, 20.0)) * self.rng.uniform(0.5, 1.5)
             self._schedule(life, Death(child.invocation, self._status()))
+
+    def _notice(self) -> Notice:
+        dice = self.rng.random
+        return Notice(
+            ready=dice() < 0.5,
+            reloading=dice() < 0.1,
+            stopping=dice() < 0.05,
+            ping=dice() < 0.5,
+            trigger=dice() < 0.05,
+            status=self.rng.choice((None, "", "busy")),
+            errno=self.rng.choice((None, None, 98)),
+            extend=self.rng.choice((None, None, 0.0, 1.0, 100.0)),
+            watchdog=self.rng.choice((None, None, None, 0.0, 2.0)),
+            main_pid=next(self._pids) if dice() < 0.1 else None,
+        )
 
     def _status(self) -> ExitStatus:
         if self.rng.random() < 0.3:
@@ -217,8 +258,19 @@ class World:
     def become_kind(self) -> None:
         """From now on nothing goes wrong; answers that were on their way still come."""
         self.kind = True
-        self._agenda = [each for each in self._agenda if not isinstance(each[2], Death)]
+        self._agenda = [each for each in self._agenda if not _is_over(each[2])]
         heapq.heapify(self._agenda)
+        for child in self.children.values():
+            if child.alive:
+                # Behind a Spawned that is still on its way.
+                self._schedule(60.0, Delivery(Notified(child.name, child.invocation, ALL_IS_WELL)))
+
+
+def _is_over(what: Happening) -> bool:
+    """Whether something does not happen in a kind world."""
+    return isinstance(what, Death) or (
+        isinstance(what, Delivery) and isinstance(what.fact, Notified)
+    )
 
 
 def _concerns(what: Happening, name: Namespec, invocation: int) -> bool:

@@ -1,0 +1,188 @@
+"""What programs tell us by sd_notify(3): a socket per invocation, and who may use it.
+
+A message counts only if it was sent by a process of the very invocation that the socket was made
+for: its child, its main process, one of their process group, one that descends from them, or
+one that carries the mark of the invocation in its environment. A sender that has ended, and was
+reaped, before its message is read cannot be told from a stranger; `systemd-notify` waits for
+that (BARRIER=1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from sdsuper.core.notice import Notice
+from sdsuper.daemon import proctable
+from sdsuper.daemon.environment import INVOCATION_VARIABLE
+from sdsuper.systemd.notify_server import Message, NotifySocket, parse_notice
+from sdsuper.values import Level
+
+_AT_ONCE = 32
+"""Messages read in one turn of the loop; a chatty program must not hold up the others."""
+
+_LAST_WORDS = 1024
+"""Messages read at the end; no more wait, whatever net.unix.max_dgram_qlen is within reason."""
+
+_ANCESTORS_MAX = 64
+
+
+@dataclass(slots=True)
+class Speaker:
+    """The processes of an invocation that may speak.
+
+    Attributes:
+        process: The process's own name, for the log.
+        mark: The identity that is in the environment of all that the invocation starts.
+        leader: The child that was started; its process group has the same number. 0: not yet.
+        main: The main process.
+    """
+
+    process: str
+    mark: str
+    leader: int = 0
+    main: int = 0
+
+    def includes(self, pid: int) -> bool:
+        """Whether a process that is alive (or not reaped yet) belongs to the invocation."""
+        if pid <= 0:
+            return False
+        if pid in (self.leader, self.main):
+            return True
+        assignment = f"{INVOCATION_VARIABLE}={self.mark}".encode()
+        for _ in range(_ANCESTORS_MAX):
+            entry = proctable.look_up(pid)
+            if entry is None or pid == os.getpid():
+                return False
+            if entry.group == self.leader or pid in (self.leader, self.main):
+                return True
+            if proctable.has_variable(pid, assignment):
+                return True
+            pid = entry.parent
+        return False
+
+
+class NotifyFolder:
+    """The directory of the sockets; made when the first is asked for.
+
+    Args:
+        environ: Tells where systemd wants such things: RUNTIME_DIRECTORY, XDG_RUNTIME_DIR.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._path: str | None = None
+
+    def path(self, name: str) -> str:
+        """Return the path for a socket.
+
+        Raises:
+            OSError: The directory cannot be made.
+        """
+        if self._path is None:
+            self._path = self._make()
+        return os.path.join(self._path, name)
+
+    def _make(self) -> str:
+        runtime = self._environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        if runtime:
+            # Ours alone: what lies there is of a daemon that was killed.
+            made = os.path.join(runtime, "notify")
+            shutil.rmtree(made, ignore_errors=True)
+            os.mkdir(made)
+        else:
+            fallback = "/run" if os.geteuid() == 0 else self._environ.get("XDG_RUNTIME_DIR")
+            usable = fallback is not None and os.access(fallback, os.W_OK)
+            made = tempfile.mkdtemp(prefix="sdsuper-notify-", dir=fallback if usable else None)
+        os.chmod(made, 0o711)  # other accounts must get at their sockets, and see no others
+        return made
+
+    def close(self) -> None:
+        """Remove the directory."""
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._path = None
+
+
+class Notices:
+    """The socket of one invocation.
+
+    Args:
+        path: Where to make it.
+        uid: The program's account, None for ours.
+        speaker: Who may use it; its pids may be filled in later.
+        heard: Called with each message that counts.
+        report: Writes to the daemon's log.
+
+    Raises:
+        OSError: The socket cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        uid: int | None,
+        speaker: Speaker,
+        heard: Callable[[Notice], None],
+        report: Callable[[Level, str], None],
+    ) -> None:
+        self._socket = NotifySocket(path, uid)
+        self._speaker = speaker
+        self._heard = heard
+        self._report = report
+        self._refused = False
+        self._closed = False
+
+    @property
+    def path(self) -> str:
+        """What the program gets as NOTIFY_SOCKET."""
+        return self._socket.path
+
+    def start(self) -> None:
+        """Listen; the child is there."""
+        asyncio.get_running_loop().add_reader(self._socket.fd, self._read, _AT_ONCE)
+
+    def read_all(self) -> None:
+        """Take what was said until now: its sender has ended."""
+        self._read(_LAST_WORDS)
+
+    def _read(self, limit: int) -> None:
+        for _ in range(limit):
+            message = None if self._closed else self._socket.receive()
+            if message is None:
+                break
+            try:
+                self._take(message)
+            finally:
+                message.close()
+
+    def _take(self, message: Message) -> None:
+        if not self._speaker.includes(message.pid):
+            self._refuse(f"pid {message.pid}, which sent a message, is none of its processes")
+            return
+        notice = parse_notice(message.data)
+        main_pid = notice.main_pid
+        if main_pid is not None and not self._may_be_main(main_pid):
+            self._refuse(f"MAINPID={main_pid} is none of its processes")
+            notice = replace(notice, main_pid=None)
+        self._heard(notice)
+
+    def _may_be_main(self, pid: int) -> bool:
+        entry = proctable.look_up(pid)
+        return entry is not None and not entry.zombie and self._speaker.includes(pid)
+
+    def _refuse(self, reason: str) -> None:
+        if not self._refused:  # once is enough: a flood of them must not fill the log
+            self._refused = True
+            self._report(Level.WARN, f"'{self._speaker.process}' notify: ignored: {reason}")
+
+    def close(self) -> None:
+        """Remove the socket."""
+        if not self._closed:
+            self._closed = True
+            asyncio.get_running_loop().remove_reader(self._socket.fd)
+            self._socket.close()
