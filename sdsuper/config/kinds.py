@@ -208,6 +208,13 @@ def _format_containment(containment: Containment) -> str:
     return containment.value
 
 
+def _parse_payload_length(text: str) -> str:
+    lowered = text.lower()
+    if lowered not in ("characters", "bytes"):
+        raise ValueError(f"invalid 'payload_length' value {text!r}")
+    return lowered
+
+
 def _parse_socket_file(text: str) -> str:
     if not text:
         raise ValueError("empty path")
@@ -305,6 +312,13 @@ AUTORESTART = Kind(
 )
 CONTAINMENT = Kind(
     "containment", "tree or none", _parse_containment, _format_containment, ("tree", "none")
+)
+PAYLOAD_LENGTH = Kind(
+    "unit of length",
+    "characters or bytes",
+    _parse_payload_length,
+    _same,
+    ("characters", "bytes"),
 )
 USER = Kind("user", "a login name, or the number of an existing account", parse_user, str)
 SERVER_URL = Kind("URL or AUTO", "a URL, or AUTO", _parse_server_url, _format_server_url)

@@ -32,6 +32,7 @@ from sdsuper.config.kinds import (
     OCTAL,
     OWNER,
     PATH,
+    PAYLOAD_LENGTH,
     SECONDS,
     SERVER_URL,
     SIGNAL,
@@ -332,6 +333,12 @@ class ListenerPoolConfig:
         INTEGER,
         default=1000,
         help="How many events may wait; the oldest is dropped to make room.",
+    )
+    payload_length: str = option(
+        PAYLOAD_LENGTH,
+        default="characters",
+        help="What `len` in the header of an event counts: characters, as Supervisor 4 does, or "
+        "bytes.",
     )
     result_handler: str = option(
         CALLABLE,

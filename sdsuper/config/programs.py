@@ -273,6 +273,7 @@ def _read_pool(reader: SectionReader, event_types: Collection[str]) -> ListenerP
         reader.problem(message, handler_option, reason="not module:callable", text=handler)
     return ListenerPoolConfig(
         buffer_size=size,
+        payload_length=reader.read(option_named(ListenerPoolConfig, "payload_length")),
         result_handler=handler or "",
         events=_read_events(reader, event_types),
     )

@@ -39,6 +39,7 @@ from sdsuper.daemon.command import CommandError, resolve_command
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
+from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.reap import Reaper
 from sdsuper.daemon.spawn import (
     EXIT_NOT_SPAWNED,
@@ -49,7 +50,7 @@ from sdsuper.daemon.spawn import (
     read_failure,
     spawn,
 )
-from sdsuper.daemon.stdin import StdinWriter
+from sdsuper.daemon.stdin import QUEUE_BYTES, StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
@@ -99,6 +100,7 @@ class Executor:
         report: Writes to the daemon's log.
         publish: Tells an event to listeners.
         finish: Called when everything is down; its argument says whether to start anew.
+        pools: Takes what event listeners say.
         server_url: What children get as SUPERVISOR_SERVER_URL.
     """
 
@@ -110,6 +112,7 @@ class Executor:
         report: Callable[[Level, str], None],
         publish: Callable[[Event], None],
         finish: Callable[[bool], None],
+        pools: EventPools,
         server_url: str | None,
         *,
         use_pidfds: bool = True,
@@ -120,6 +123,7 @@ class Executor:
         self._report = report
         self._publish = publish
         self._finish = finish
+        self._pools = pools
         self._server_url = server_url
         self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
         self._daemon_mark = secrets.token_hex(8)
@@ -192,12 +196,12 @@ class Executor:
         for outlets in self._outlets.values():
             outlets.reopen()
 
-    def write_stdin(self, name: Namespec, data: bytes) -> None:
+    def write_stdin(self, name: Namespec, data: bytes, *, limit: int | None = QUEUE_BYTES) -> None:
         """Queue bytes for a child's stdin. Raises BrokenPipeError, BufferError."""
         invocation = self._by_name.get(name)
         if invocation is None:
             raise BrokenPipeError
-        invocation.stdin.write(data)
+        invocation.stdin.write(data, limit=limit)
 
     def close(self) -> None:
         """Let go of everything; every child is gone by then."""
@@ -251,7 +255,9 @@ class Executor:
         self._by_name[action.name] = invocation
         self._submit(Spawned(action.name, action.invocation, child.pid))
         try:
-            invocation.pipes = outlets.connect(child.stdout, child.stderr, child.pid, mark)
+            invocation.pipes = outlets.connect(
+                child.stdout, child.stderr, child.pid, mark, self._pools.session(action.name)
+            )
         except Exception:  # noqa: BLE001  the child lives: it must stay ours, whatever went wrong
             self._report(
                 Level.CRITICAL,
@@ -360,6 +366,7 @@ class Executor:
                 f"unexpected error at the end of '{invocation.name.process}' ({pid}):\n"
                 f"{traceback.format_exc()}",
             )
+        self._pools.ended(invocation.name)
         self._submit(Exited(invocation.name, invocation.number, status))
 
     def _hear_out(self, invocation: Invocation) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import Config, DaemonConfig, GroupConfig
 from sdsuper.core.actions import Action, Publish
-from sdsuper.core.events import Event, ProcessStateChange
+from sdsuper.core.events import Event, ProcessRunning, ProcessStateChange
 from sdsuper.core.facts import (
     DaemonStarted,
     DeadlinePassed,
@@ -30,12 +30,13 @@ from sdsuper.core.facts import (
 )
 from sdsuper.core.manager import Manager
 from sdsuper.core.process import STRAYS_GRACE_MIN
-from sdsuper.core.states import STOPPED_STATES, ManagerState
+from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownjournal import OwnJournal
 from sdsuper.daemon.ownlog import OwnLog
+from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.reload import Source
 from sdsuper.daemon.statelog import StateChange
@@ -73,6 +74,7 @@ class Daemon:
         settings: [supervisord] as in force since the start; a reread does not change it.
         log: The daemon's own log.
         server_url: What children get as SUPERVISOR_SERVER_URL, None without a server.
+        pools: The event listeners.
     """
 
     def __init__(
@@ -103,6 +105,9 @@ class Daemon:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._pump = JournalPump(JOURNAL, self.report)
         self._finished: asyncio.Future[bool] | None = None
+        self.pools = EventPools(
+            self.settings.identifier, self.now, self._is_running, self._send_event, self.report
+        )
         self._executor = Executor(
             self.settings,
             limits,
@@ -110,6 +115,7 @@ class Daemon:
             self.report,
             self.publish,
             self._finish,
+            self.pools,
             server_url,
             use_pidfds=use_pidfds,
         )
@@ -126,6 +132,7 @@ class Daemon:
         self._pump.start()
         for group in self.config.groups:
             self.add_group(group)
+        self.pools.start()
         self.submit(DaemonStarted())
         period = notify.watchdog_period(os.environ, os.getpid())
         if period is not None and self._notifier.enabled:
@@ -145,6 +152,7 @@ class Daemon:
         for timer in (self._timer, self._flush_timer, self._status_timer):
             if timer is not None:
                 timer.cancel()
+        self.pools.close()
         self._executor.close()
 
     def _flush_soon(self) -> None:
@@ -252,12 +260,23 @@ class Daemon:
         for kind, callback in self._subscribers:
             if isinstance(event, kind):
                 callback(event)
+        self.pools.publish(event)
+        if isinstance(event, ProcessRunning):
+            self.pools.look_again()
 
     def _journal_change(self, event: Event) -> None:
         assert isinstance(event, ProcessStateChange)
         change = StateChange(event, self.manager.processes[event.process])
         invocation = self._executor.mark(change.invocation)
         self._journal.send((*change.fields(), ("SDSUPER_INVOCATION", invocation)))
+
+    def _is_running(self, name: Namespec) -> bool:
+        process = self.manager.processes.get(name)
+        return process is not None and process.state is ProcessState.RUNNING
+
+    def _send_event(self, name: Namespec, data: bytes) -> None:
+        # A listener has one event at a time, however large.
+        self._executor.write_stdin(name, data, limit=None)
 
     def subscribe(self, kind: type[Event], callback: Callable[[Event], None]) -> None:
         """Call `callback` with every event of a type, at once and in order of subscription."""
@@ -322,8 +341,7 @@ class Daemon:
 
     def add_group(self, config: GroupConfig) -> None:
         """Make a group active; its autostart programs start at once."""
-        if config.kind == "eventlistener":
-            self.report(Level.WARN, f"no events are delivered to [eventlistener:{config.name}] yet")
+        self.pools.add(config)
         for process in config.processes:
             self._executor.prepare(Namespec(config.name, process.name), process)
         self.submit(GroupAdded(config))
@@ -331,6 +349,8 @@ class Daemon:
     def remove_group(self, name: str) -> None:
         """Forget a group, all of whose processes must be in STOPPED_STATES."""
         self.submit(GroupRemoved(name))
+        if name not in self.manager.groups:
+            self.pools.remove(name)
 
     # --- stopping -----------------------------------------------------------------------------
 

@@ -158,14 +158,36 @@ class Outlets:
             self.close_idle()
             raise
 
-    def connect(self, stdout: int, stderr: int | None, pid: int, invocation: str) -> list[Pipe]:
-        """Read the pipes of a new child into the channels."""
-        pipes = [self._connect(stdout, "stdout", pid, invocation)]
+    def connect(
+        self,
+        stdout: int,
+        stderr: int | None,
+        pid: int,
+        invocation: str,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> list[Pipe]:
+        """Read the pipes of a new child into the channels.
+
+        Args:
+            stdout: Our end of that pipe.
+            stderr: Our end of that pipe, None where it is the same.
+            pid: The child's.
+            invocation: The identity of the invocation.
+            on_stdout: Gets what comes through the first as it comes.
+        """
+        pipes = [self._connect(stdout, "stdout", pid, invocation, on_stdout)]
         if stderr is not None:
             pipes.append(self._connect(stderr, "stderr", pid, invocation))
         return pipes
 
-    def _connect(self, fd: int, channel: ChannelName, pid: int, invocation: str) -> Pipe:
+    def _connect(
+        self,
+        fd: int,
+        channel: ChannelName,
+        pid: int,
+        invocation: str,
+        on_raw: Callable[[bytes], None] | None = None,
+    ) -> Pipe:
         config = self._configs[channel]
         log_event, capture_event = _EVENTS[channel]
 
@@ -173,7 +195,9 @@ class Outlets:
             if config.events_enabled:
                 self._publish(log_event(self._name, pid, data))
             if self._echo:
-                self._report(Level.DEBUG, _echoed(self._name.process, channel, data))
+                text = repr(data) if on_raw is not None else _text(data)
+                echoed = f"'{self._name.process}' {channel} output:\n{text}"
+                self._report(Level.DEBUG, echoed)
 
         def on_capture(data: bytes) -> None:
             self._publish(capture_event(self._name, pid, data))
@@ -183,7 +207,8 @@ class Outlets:
             fd,
             self._channels[channel],
             on_log=on_log if config.events_enabled or self._echo else None,
-            on_capture=on_capture if config.capture_maxbytes else None,
+            on_capture=on_capture if config.capture_maxbytes and on_raw is None else None,
+            on_raw=on_raw,
         )
         pipe = Pipe(fd, reader, self._channels[channel], pid, invocation)
         self._pipes.append(pipe)
@@ -284,9 +309,8 @@ class Outlets:
         self.release()
 
 
-def _echoed(process: str, channel: ChannelName, data: bytes) -> str:
+def _text(data: bytes) -> str:
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError:
-        text = f"Undecodable: {data!r}"
-    return f"'{process}' {channel} output:\n{text}"
+        return f"Undecodable: {data!r}"

@@ -18,17 +18,21 @@ class StdinWriter:
         self._queue = bytearray()
         self._open = True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, limit: int | None = QUEUE_BYTES) -> None:
         """Write at once what the pipe takes, and queue the rest.
+
+        Args:
+            data: What the child is to read.
+            limit: The most bytes that may wait, these included; None for no limit.
 
         Raises:
             BrokenPipeError: The child closed its stdin.
-            BufferError: More than QUEUE_BYTES would wait; nothing was queued.
+            BufferError: More than `limit` would wait; nothing was queued.
         """
         if not self._open:
             raise BrokenPipeError
-        if len(self._queue) + len(data) > QUEUE_BYTES:
-            raise BufferError(f"more than {QUEUE_BYTES} bytes wait for the process to read them")
+        if limit is not None and len(self._queue) + len(data) > limit:
+            raise BufferError(f"more than {limit} bytes wait for the process to read them")
         was_empty = not self._queue
         self._queue += data
         if was_empty:

@@ -51,6 +51,7 @@ class Reader:
         channel: Where the output goes; it is open.
         on_log: Gets each chunk as logged, captured text included (as Supervisor does).
         on_capture: Gets the captured text at each end token; only with `capture_maxbytes`.
+        on_raw: Gets what was read, as it was read, before it is logged.
 
     Attributes:
         fd: The descriptor.
@@ -64,6 +65,7 @@ class Reader:
         *,
         on_log: Callable[[bytes], None] | None = None,
         on_capture: Callable[[bytes], None] | None = None,
+        on_raw: Callable[[bytes], None] | None = None,
     ) -> None:
         os.set_blocking(fd, False)
         self.fd = fd
@@ -73,12 +75,14 @@ class Reader:
         self._channel = channel
         self._on_log = on_log
         self._on_capture = on_capture
+        self._on_raw = on_raw
         captures = on_capture is not None and channel.config.capture_maxbytes > 0
         self._splitter = CaptureSplitter() if captures else None
         self._captured = CaptureBuffer(channel.config.capture_maxbytes)
         self._stripper = AnsiStripper() if channel.strip_ansi else None
         self._last = Part.LOGGED
-        self._plain = not captures and self._stripper is None and on_log is None
+        hooks = on_log or on_raw
+        self._plain = not captures and self._stripper is None and hooks is None
 
     def read_ready(self) -> bool:
         """Read and log what is there, up to a bound. Returns False at the end of the stream."""
@@ -132,6 +136,8 @@ class Reader:
         return count
 
     def _take(self, data: bytes) -> None:
+        if self._on_raw is not None:
+            self._on_raw(data)
         if self._splitter is None:
             self._log(Part.LOGGED, self._strip(data))
         else:

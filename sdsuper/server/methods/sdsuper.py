@@ -15,3 +15,21 @@ def get_version(_daemon: Daemon) -> str:
         the version, as a string
     """
     return __version__
+
+
+@method("sdsuper.getEventPools")
+def get_event_pools(daemon: Daemon) -> list[dict[str, object]]:
+    """Return how the pools of event listeners are.
+
+    Returns:
+        an array of structs with the keys name, events (that wait), buffer_size and dropped
+    """
+    return [
+        {
+            "name": pool.name,
+            "events": pool.waiting,
+            "buffer_size": pool.config.buffer_size,
+            "dropped": pool.dropped,
+        }
+        for pool in daemon.pools.all()
+    ]

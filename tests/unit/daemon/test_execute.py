@@ -15,7 +15,8 @@ from sdsuper.core.facts import Cleared, Exited, Fact, Spawned, SpawnFailed
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.outlets import Outlets
-from sdsuper.values import ExitStatus, Level, Namespec
+from sdsuper.daemon.pools import EventPools
+from sdsuper.values import ExitStatus, Instant, Level, Namespec
 
 NAME = Namespec("g", "p")
 CONFIG = ProcessConfig(
@@ -33,13 +34,19 @@ Told = list[tuple[Level, str]]
 
 
 def make_executor(submit: Callable[[Fact], None], told: Told) -> Executor:
+    def report(level: Level, text: str) -> None:
+        told.append((level, text))
+
     return Executor(
         DaemonConfig(logfile=None),
         DescriptorLimit(),
         submit,
-        lambda level, text: told.append((level, text)),
+        report,
         lambda event: None,
         lambda restart: None,
+        EventPools(
+            "", lambda: Instant(0.0, 0.0), lambda name: False, lambda name, data: None, report
+        ),
         None,
     )
 

@@ -1,0 +1,1 @@
+"""How event listeners are told of events: what they say, and what waits for them."""
