@@ -28,6 +28,7 @@ _EXTEND_MAX_S = 365 * 86400.0  # beyond any sense, and within what a timer can h
 _DESCRIPTORS_MAX = 253  # SCM_MAX_FD of the kernel
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
 _INT = struct.calcsize("i")
+_NO_LINGER = struct.pack("ii", 0, 0)  # struct linger of socket(7)
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_DESCRIPTORS_MAX * _INT)
 
 
@@ -90,8 +91,23 @@ class Message:
     def close(self) -> None:
         """Close what came along: a sender that waits (BARRIER=1) goes on."""
         for fd in self.fds:
+            _disarm(fd)
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+def _disarm(fd: int) -> None:
+    """See to it that a descriptor of somebody else's is closed at once.
+
+    The last close of a socket with SO_LINGER waits until its peer has taken all data, for as long
+    as the sender liked, in whoever closes it (socket(7)).
+    """
+    with contextlib.suppress(OSError):  # mostly: it is no socket
+        ours = socket.socket(fileno=fd)
+        try:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        finally:
+            ours.detach()
 
 
 class NotifySocket:
@@ -139,11 +155,21 @@ class NotifySocket:
 
     def close(self) -> None:
         """Close it and remove its name."""
+        if self._bound:
+            self._drain()
         self._socket.close()
         if self._bound:
             self._bound = False
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+
+
+    def _drain(self) -> None:
+        """Take what nobody will read: the kernel would close its descriptors as they are."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)  # or a flood would never end
+        while (message := self.receive()) is not None:
+            message.close()
 
 
 def _sender(ancillary: Iterable[tuple[int, int, bytes]]) -> int:

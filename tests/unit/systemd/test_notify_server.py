@@ -1,5 +1,8 @@
+import contextlib
 import os
 import socket
+import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +110,36 @@ def test_many_descriptors_are_all_taken(server: NotifySocket, client: socket.soc
     message.close()
     assert os.read(ours, 1) == b""
     os.close(ours)
+
+
+@pytest.fixture
+def lingering() -> Iterator[socket.socket]:
+    """A socket whose last close waits for a minute: its peer takes no data."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+        with ours, peer:
+            ours.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    ours.send(b"x" * 65536)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+            yield ours
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_descriptor_that_was_sent_along_cannot_hold_us_up(
+    server: NotifySocket, client: socket.socket, lingering: socket.socket, read: bool
+) -> None:
+    socket.send_fds(client, [b"FDSTORE=1"], [lingering.fileno()])
+    lingering.close()
+    before = time.monotonic()
+    if read:
+        message = server.receive()
+        assert message is not None
+        message.close()
+    server.close()
+    assert time.monotonic() - before < 30  # seconds; half of what the sender asked for
 
 
 def test_a_message_that_is_too_long_says_nothing(
