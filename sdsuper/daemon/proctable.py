@@ -40,6 +40,8 @@ _STATE, _PPID, _PGRP, _FLAGS, _STARTTIME = 0, 1, 2, 6, 19
 
 _PF_EXITING = 0x4  # linux/sched.h
 
+_ENVIRON_MAX_BYTES = 6 * 1024 * 1024  # three quarters of _STK_LIM, whatever ulimit -s says
+
 
 def is_readable() -> bool:
     """Whether there is a table at all: a container may have none, or one of another namespace."""
@@ -109,9 +111,14 @@ def tree(roots: Iterable[int]) -> Iterator[int]:
 
 
 def has_variable(pid: int, assignment: bytes) -> bool:
-    """Whether `NAME=value` is in the environment that a process was started with."""
+    """Whether `NAME=value` is in the environment that a process was started with.
+
+    A process may declare any part of its memory to be its environment (prctl(2), PR_SET_MM_MAP), so
+    no more is read than execve(2) would ever take.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return assignment in file.read().split(b"\0")
+            text = file.read(_ENVIRON_MAX_BYTES)
     except OSError:
         return False
+    return b"\0%b\0" % assignment in b"\0%b\0" % text
