@@ -428,8 +428,9 @@ class Executor:
             for root in {invocation.leader, action.pid}:
                 invocation.seen |= self.strays.snapshot(root)
         try:
-            if action.to_group:
-                os.killpg(invocation.leader, action.signal)
+            group = _group(invocation) if action.to_group else None
+            if group is not None:
+                os.killpg(group, action.signal)
             else:
                 os.kill(action.pid, action.signal)
         except ProcessLookupError as error:
@@ -444,6 +445,22 @@ class Executor:
             f"unable to signal {action.name.process} (pid {action.pid}), "
             f"it probably {just} exited on its own: {error}",
         )
+
+
+def _group(invocation: Invocation) -> int | None:
+    """Return the process group to signal for an invocation, None where that is not for us to do.
+
+    It is that of the child that was started, unless another has become the main process by
+    MAINPID: that one mostly leads a group of its own, and the first group may be gone. A main
+    process that has joined somebody else's group must not take that one along.
+
+    Raises:
+        ProcessLookupError: There is no such process any more.
+    """
+    if invocation.pid == invocation.leader:
+        return invocation.leader
+    group = os.getpgid(invocation.pid)
+    return group if group in (invocation.pid, invocation.leader) else None
 
 
 def _failed(action: SendSignal, error: OSError) -> str:

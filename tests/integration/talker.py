@@ -9,6 +9,7 @@ python talker.py WORD ...
     ping:SECONDS  send WATCHDOG=1 so often from now on
     fork          go on in a child whose parent exits, and tell MAINPID
     forked        go on in a child whose parent waits for it, and tell MAINPID
+    daemonize     the same as fork, in a session of its own
     ignore:NAME   ignore a signal
     exit:CODE     end; without it, sleep on
 """
@@ -43,7 +44,7 @@ def in_child(text: str) -> None:
     os._exit(0)
 
 
-def become_a_child(*, parent_waits: bool) -> None:
+def become_a_child(*, parent_waits: bool, session: bool = False) -> None:
     ours, theirs = os.pipe()
     child = os.fork()
     if child:
@@ -53,6 +54,8 @@ def become_a_child(*, parent_waits: bool) -> None:
             os.waitpid(child, 0)
         os._exit(0)
     os.close(ours)
+    if session:
+        os.setsid()
     send(f"MAINPID={os.getpid()}", barrier=True)
     os.close(theirs)
 
@@ -96,6 +99,8 @@ def main(words: list[str]) -> None:
                 become_a_child(parent_waits=False)
             case "forked":
                 become_a_child(parent_waits=True)
+            case "daemonize":
+                become_a_child(parent_waits=False, session=True)
             case "ignore":
                 signal.signal(getattr(signal, text), signal.SIG_IGN)
             case "exit":

@@ -213,6 +213,15 @@ def test_a_stop_ends_the_main_process_and_what_started_it(start_daemon: StartDae
     assert daemon.ctl("stop", "talker").stdout == "talker: stopped\n"
 
 
+def test_a_stop_of_the_group_reaches_a_main_process_that_left_the_group(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start_daemon(talker("daemonize", "say:READY=1", stopasgroup="true"))
+    daemon.wait_state("talker", "RUNNING")
+    assert daemon.ctl("stop", "talker").stdout == "talker: stopped\n"
+    assert "stopped: talker (terminated by SIGTERM)" in daemon.log()
+
+
 @pytest.mark.parametrize("pidfds", ["1", "0"])
 def test_the_end_of_a_main_process_that_is_not_our_child_is_noticed(
     start_daemon: StartDaemon, pidfds: str
