@@ -13,6 +13,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,12 @@ _AT_ONCE = 32
 
 _LAST_WORDS = 1024
 """Messages read at the end; no more wait, whatever net.unix.max_dgram_qlen is within reason."""
+
+_TURN_SECONDS = 0.005
+"""What reading may take of one turn of the loop: it may be costly to tell whose a sender is."""
+
+_LAST_WORDS_SECONDS = 0.25
+"""The same for what is read at the end, in one go."""
 
 _ANCESTORS_MAX = 64
 
@@ -144,13 +151,14 @@ class Notices:
 
     def start(self) -> None:
         """Listen; the child is there."""
-        asyncio.get_running_loop().add_reader(self._socket.fd, self._read, _AT_ONCE)
+        asyncio.get_running_loop().add_reader(self._socket.fd, self._read, _AT_ONCE, _TURN_SECONDS)
 
     def read_all(self) -> None:
         """Take what was said until now: its sender has ended."""
-        self._read(_LAST_WORDS)
+        self._read(_LAST_WORDS, _LAST_WORDS_SECONDS)
 
-    def _read(self, limit: int) -> None:
+    def _read(self, limit: int, seconds: float) -> None:
+        until = time.monotonic() + seconds
         for _ in range(limit):
             message = None if self._closed else self._socket.receive()
             if message is None:
@@ -159,6 +167,8 @@ class Notices:
                 self._take(message)
             finally:
                 message.close()
+            if time.monotonic() > until:
+                break
 
     def _take(self, message: Message) -> None:
         if not self._speaker.includes(message.pid):

@@ -163,7 +163,6 @@ class NotifySocket:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
 
-
     def _drain(self) -> None:
         """Take what nobody will read: the kernel would close its descriptors as they are."""
         with contextlib.suppress(OSError):
