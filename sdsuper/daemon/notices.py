@@ -96,7 +96,8 @@ class NotifyFolder:
 
     def _make(self) -> str:
         runtime = self._environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        if runtime:
+        # It is not ours to write to where [supervisord] user= gave up root.
+        if runtime and os.access(runtime, os.W_OK | os.X_OK):
             # Ours alone: what lies there is of a daemon that was killed.
             made = os.path.join(runtime, "notify")
             shutil.rmtree(made, ignore_errors=True)

@@ -1,14 +1,17 @@
-"""What one program's messages may cost the others."""
+"""The sockets' directory, and what one program's messages may cost the others."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from sdsuper.core.notice import Notice
-from sdsuper.daemon.notices import Notices, Speaker
+from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 
 MESSAGES = 8
 
@@ -41,3 +44,24 @@ def test_messages_that_are_costly_to_check_leave_others_their_turn(tmp_path: Pat
         return turns
 
     assert asyncio.run(turns_until_all_are_heard()) >= MESSAGES
+
+
+@pytest.mark.parametrize("trouble", ["missing", "unwritable"])
+def test_a_runtime_directory_that_is_of_no_use_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    runtime = tmp_path / "runtime"
+    if trouble == "unwritable":
+        runtime.mkdir()
+        access = os.access  # root may write anywhere
+        monkeypatch.setattr(
+            os, "access", lambda path, mode: path != str(runtime) and access(path, mode)
+        )
+    folder = NotifyFolder({"RUNTIME_DIRECTORY": str(runtime)})
+    path = folder.path("1.sock")
+    try:
+        assert not path.startswith(str(runtime))
+        assert os.path.isdir(os.path.dirname(path))
+    finally:
+        folder.close()
+    assert not os.path.exists(os.path.dirname(path))
