@@ -36,10 +36,11 @@ def parse_notice(message: bytes) -> Notice:
     """Read one message: assignments, one per line.
 
     Whatever is not known, or has a value that makes no sense, is left out, so that new programs get
-    on with old daemons. Source: sd_notify(3).
+    on with old daemons. A trailing NUL is allowed, as systemd does: some programs send the
+    whole of a C string. Source: sd_notify(3).
     """
     values: dict[str, str] = {}
-    for line in message.decode(errors="replace").split("\n"):
+    for line in message.removesuffix(b"\0").decode(errors="replace").split("\n"):
         name, equals, value = line.partition("=")
         if equals:
             values[name] = value

@@ -22,6 +22,7 @@ from sdsuper.systemd.notify_server import (
     [
         (b"READY=1", Notice(ready=True)),
         (b"READY=1\n", Notice(ready=True)),
+        (b"READY=1\0", Notice(ready=True)),
         (b"READY=0", Notice()),
         (b"READY=1\nSTATUS=up\nMAINPID=42", Notice(ready=True, status="up", main_pid=42)),
         (b"RELOADING=1\nMONOTONIC_USEC=5", Notice(reloading=True)),
