@@ -230,9 +230,11 @@ class Executor:
         try:
             notices = self._listen(action, speaker)
             child = self._make_child(action, mark, notices)
-        except (CommandError, SpawnError) as error:
+        except Exception as error:
             if notices is not None:
                 notices.close()
+            if not isinstance(error, CommandError | SpawnError):
+                raise
             self._submit(SpawnFailed(action.name, action.invocation, str(error)))
             return
         speaker.leader = speaker.main = child.pid

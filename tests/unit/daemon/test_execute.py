@@ -3,8 +3,10 @@
 import asyncio
 import dataclasses
 import errno
+import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
 from sdsuper.core.actions import EndStrays, Spawn
 from sdsuper.core.facts import Cleared, Exited, Fact, Spawned, SpawnFailed
+from sdsuper.daemon import environment
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.outlets import Outlets
@@ -94,3 +97,27 @@ def test_a_child_whose_output_cannot_be_read_stays_ours_and_ends(
     assert isinstance(spawned, Spawned)
     assert exited == Exited(NAME, 1, ExitStatus(None, signal.SIGKILL))
     assert "cannot read from 'p'" in told[0][1]
+
+
+def test_a_socket_does_not_outlive_a_spawn_that_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise KeyError("no such account")
+
+    monkeypatch.setattr(environment, "child_environment", fail)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    facts: list[Fact] = []
+
+    async def spawn_once() -> None:
+        executor = make_executor(facts.append, [])
+        config = dataclasses.replace(CONFIG, notify=True)
+        executor.prepare(NAME, config)
+        before = os.listdir("/proc/self/fd")
+        executor.execute(Spawn(NAME, 1, config))
+        assert os.listdir("/proc/self/fd") == before
+        assert list((tmp_path / "notify").iterdir()) == []
+        executor.close()
+
+    asyncio.run(spawn_once())
+    assert isinstance(facts[0], SpawnFailed)
