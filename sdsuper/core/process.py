@@ -588,6 +588,13 @@ def _notified(turn: _Turn, notice: Notice) -> None:
         turn.log(
             Level.INFO, f"{process.name.process} says that its main process is {turn.process.pid}"
         )
+        ending = process.state is ProcessState.STOPPING or process.failing is not None
+        if ending and process.stop_sent is not None:  # only the one before got the signal
+            turn.signal(
+                process.config.stopsignal,
+                to_group=process.config.stopasgroup,
+                purpose=Purpose.STOP,
+            )
     match process.state:
         case ProcessState.STARTING | ProcessState.RUNNING if process.failing is not None:
             pass  # too late

@@ -73,6 +73,7 @@ class Invocation:
         speaker: Who may speak for it.
         notices: Where it does, None where it must not.
         seen: Its descendants when its stop began: pid -> start time.
+        killed: It was sent SIGKILL; one that names another main process each time would never end.
     """
 
     name: Namespec
@@ -88,6 +89,7 @@ class Invocation:
     speaker: Speaker
     notices: Notices | None
     seen: dict[int, int] = field(default_factory=dict)
+    killed: bool = False
 
 
 class Executor:
@@ -333,7 +335,7 @@ class Executor:
         """Take another process for the main one of an invocation; return whether that works."""
         if pid == invocation.pid:
             return True
-        if pid in self._by_pid:
+        if pid in self._by_pid or invocation.killed:
             return False
         self.reaper.watch_other(pid)
         self.reaper.forget(invocation.pid)
@@ -429,6 +431,8 @@ class Executor:
         if action.purpose is not Purpose.SIGNAL and invocation.containment is Containment.TREE:
             for root in {invocation.leader, action.pid}:
                 invocation.seen |= self.strays.snapshot(root)
+        if action.purpose is Purpose.KILL:
+            invocation.killed = True
         try:
             group = _group(invocation) if action.to_group else None
             if group is not None:

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -12,8 +13,9 @@ from typing import NoReturn
 import pytest
 
 from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
-from sdsuper.core.actions import EndStrays, Spawn
-from sdsuper.core.facts import Cleared, Exited, Fact, Spawned, SpawnFailed
+from sdsuper.core.actions import EndStrays, Purpose, SendSignal, Spawn
+from sdsuper.core.facts import Cleared, Exited, Fact, Notified, Spawned, SpawnFailed
+from sdsuper.core.notice import Notice
 from sdsuper.daemon import environment
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
@@ -121,3 +123,50 @@ def test_a_socket_does_not_outlive_a_spawn_that_went_wrong(
 
     asyncio.run(spawn_once())
     assert isinstance(facts[0], SpawnFailed)
+
+
+def test_a_killed_program_cannot_name_another_main_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    code = (
+        "import os, signal, socket; "
+        "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+        "s.connect(os.environ['NOTIFY_SOCKET']); child = os.fork(); "
+        "child or signal.pause(); s.send(b'READY=1'); os.read(0, 1); "
+        "s.send(b'MAINPID=%d' % child); signal.pause()"
+    )
+    config = dataclasses.replace(CONFIG, command=f'{sys.executable} -c "{code}"', notify=True)
+    facts: list[Fact] = []
+
+    async def kill_and_wait() -> None:
+        ready, told, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        def submit(fact: Fact) -> None:
+            facts.append(fact)
+            match fact:
+                case Notified(notice=Notice(ready=True)):
+                    ready.set()
+                case Notified():
+                    told.set()
+                case Exited():
+                    ended.set()
+                case _:
+                    pass
+
+        executor = make_executor(submit, [])
+        executor.prepare(NAME, config)
+        executor.execute(Spawn(NAME, 1, config))
+        await asyncio.wait_for(ready.wait(), 20)
+        spawned = facts[0]
+        assert isinstance(spawned, Spawned)
+        # It is on its way to its end, and alive: 0 stands for a SIGKILL that takes its time.
+        executor.execute(SendSignal(NAME, 1, spawned.pid, 0, False, Purpose.KILL))
+        executor.write_stdin(NAME, b"x")
+        await asyncio.wait_for(told.wait(), 20)
+        os.killpg(spawned.pid, signal.SIGKILL)
+        await asyncio.wait_for(ended.wait(), 20)
+        executor.close()
+
+    asyncio.run(kill_and_wait())
+    assert facts[2] == Notified(NAME, 1, Notice())
