@@ -433,6 +433,8 @@ class Executor:
                 invocation.seen |= self.strays.snapshot(root)
         if action.purpose is Purpose.KILL:
             invocation.killed = True
+        if invocation.pid != invocation.leader:
+            self.reaper.child_ended()  # the end of one that is not ours may wait to be noticed
         try:
             group = _group(invocation) if action.to_group else None
             if group is not None:

@@ -15,6 +15,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from sdsuper.daemon import proctable
 from sdsuper.values import ExitStatus, Level
 
 _COLLECTED_AT_ONCE = 100
@@ -65,7 +66,7 @@ class Reaper:
         """Wait for the end of a process that may be no child of ours, or become one later.
 
         Where it is not ours by then its status is unknown. Without pidfds the end of one that
-        never becomes ours is noticed when some other child of ours ends.
+        never becomes ours is noticed at the next `child_ended`.
         """
         self.watch(pid)
         self._strangers.add(pid)
@@ -76,7 +77,7 @@ class Reaper:
             self._unwatch(pid)
 
     def child_ended(self) -> None:
-        """SIGCHLD arrived: collect whatever has ended, once in this turn of the loop."""
+        """SIGCHLD arrived, or may have: collect what has ended, once in this turn of the loop."""
         if self._due is None:
             self._due = asyncio.get_running_loop().call_soon(self._collect_all)
 
@@ -98,11 +99,10 @@ class Reaper:
                 strays = True
         else:
             self.child_ended()
+        for pid in [each for each in self._strangers if self._watched[each] is None]:
+            if pid in self._watched and not _is_alive(pid):
+                self._collect(pid)
         if strays:
-            for pid in [each for each in self._strangers if self._watched[each] is None]:
-                if not _exists(pid):
-                    self._unwatch(pid)
-                    self._ended(pid, ExitStatus(None))
             self._stray_ended()
 
     @staticmethod
@@ -149,14 +149,15 @@ class Reaper:
             os.close(pidfd)
 
 
-def _exists(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True
-    return True
+        pass  # somebody else's
+    entry = proctable.look_up(pid)
+    return entry is None or not entry.zombie  # its parent may never wait for it
 
 
 def decode(status: int) -> ExitStatus:

@@ -9,6 +9,7 @@ python talker.py WORD ...
     ping:SECONDS  send WATCHDOG=1 so often from now on
     fork          go on in a child whose parent exits, and tell MAINPID
     forked        go on in a child whose parent waits for it, and tell MAINPID
+    neglected     go on in a child whose parent never waits for it, and tell MAINPID
     daemonize     the same as fork, in a session of its own
     ignore:NAME   ignore a signal
     exit:CODE     end; without it, sleep on
@@ -44,7 +45,9 @@ def in_child(text: str) -> None:
     os._exit(0)
 
 
-def become_a_child(*, parent_waits: bool, session: bool = False) -> None:
+def become_a_child(
+    *, parent_waits: bool, parent_stays: bool = False, session: bool = False
+) -> None:
     ours, theirs = os.pipe()
     child = os.fork()
     if child:
@@ -52,6 +55,8 @@ def become_a_child(*, parent_waits: bool, session: bool = False) -> None:
         os.read(ours, 1)  # it has told
         if parent_waits:
             os.waitpid(child, 0)
+        while parent_stays:
+            signal.pause()
         os._exit(0)
     os.close(ours)
     if session:
@@ -99,6 +104,8 @@ def main(words: list[str]) -> None:
                 become_a_child(parent_waits=False)
             case "forked":
                 become_a_child(parent_waits=True)
+            case "neglected":
+                become_a_child(parent_waits=False, parent_stays=True)
             case "daemonize":
                 become_a_child(parent_waits=False, session=True)
             case "ignore":

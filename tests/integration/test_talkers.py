@@ -236,6 +236,17 @@ def test_the_end_of_a_main_process_that_is_not_our_child_is_noticed(
     assert "waitpid error" not in daemon.log()
 
 
+@pytest.mark.parametrize("pidfds", ["1", "0"])
+def test_a_main_process_that_nobody_waits_for_can_be_stopped(
+    start_daemon: StartDaemon, pidfds: str
+) -> None:
+    daemon = start_daemon(
+        talker("neglected", "say:READY=1", stopwaitsecs=1), environment={"SDSUPER_PIDFDS": pidfds}
+    )
+    daemon.wait_state("talker", "RUNNING")
+    assert daemon.ctl("stop", "talker").stdout == "talker: stopped\n"
+
+
 @pytest.mark.root
 def test_a_program_of_another_account_reaches_its_socket(start_daemon: StartDaemon) -> None:
     # The interpreter of the tests may be out of its reach.

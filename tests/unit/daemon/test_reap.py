@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 
 import pytest
 
@@ -94,3 +95,32 @@ def test_a_child_that_nobody_watches_is_reaped_and_told() -> None:
     edge, pid = asyncio.run(scenario())
     assert edge.told == [(Level.INFO, f"reaped unknown pid {pid} (exit status 3)")]
     assert not edge.ended
+
+
+@pytest.mark.parametrize("use_pidfds", [True, False])
+def test_the_end_of_one_whose_parent_never_waits_is_noticed(use_pidfds: bool) -> None:
+    ours, theirs = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.write(theirs, b"%d" % dead_child())
+        signal.pause()
+    pid = int(os.read(ours, 20))
+
+    async def scenario() -> Edge:
+        edge = Edge(use_pidfds=use_pidfds)
+        edge.reaper.watch_other(pid)
+        edge.reaper.child_ended()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        edge.reaper.close()
+        return edge
+
+    try:
+        edge = asyncio.run(scenario())
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        os.close(ours)
+        os.close(theirs)
+    assert edge.ended == [(pid, ExitStatus(None))]
+    assert not edge.told
