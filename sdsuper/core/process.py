@@ -617,7 +617,9 @@ def _notified(turn: _Turn, notice: Notice) -> None:
 def _notified_while_starting(turn: _Turn, notice: Notice) -> None:
     if notice.watchdog is not None:
         turn.change(watchdog=notice.watchdog)
-    if notice.ready and turn.process.config.notify:
+    if notice.trigger:
+        _end_triggered(turn)
+    elif notice.ready and turn.process.config.notify:
         _succeed(turn)
     elif turn.process.config.notify:
         _extend(turn, notice)
@@ -635,12 +637,16 @@ def _notified_while_running(turn: _Turn, notice: Notice, before: Told) -> None:
         doing = "is reloading" if process.told.reloading else "has reloaded"
         turn.log(Level.INFO, f"{name} says that it {doing}")
     if notice.trigger:
-        _end_failing(turn, "it reported a failure (WATCHDOG=trigger)", int(SIGABRT))
+        _end_triggered(turn)
         return
     if notice.watchdog is not None:
         turn.change(watchdog=notice.watchdog)
     if notice.ping or notice.watchdog is not None:
         turn.change(deadline=_ping_due(turn))
+
+
+def _end_triggered(turn: _Turn) -> None:
+    _end_failing(turn, "it reported a failure (WATCHDOG=trigger)", int(SIGABRT))
 
 
 def _ping_due(turn: _Turn) -> float | None:
