@@ -114,6 +114,8 @@ def _disarm(fd: int) -> None:
 class NotifySocket:
     """A socket that programs of one account can send to.
 
+    Where that is root all accounts can: the program may drop its privileges before it is ready.
+
     Args:
         path: Where to make it; its directory exists.
         uid: The account, None for our own.
@@ -131,7 +133,7 @@ class NotifySocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._socket.bind(path)
             self._bound = True
-            os.chmod(path, 0o600)
+            os.chmod(path, 0o600 if (os.geteuid() if uid is None else uid) else 0o666)
             if uid is not None:
                 os.chown(path, uid, -1)
         except BaseException:

@@ -259,6 +259,16 @@ def test_a_program_of_another_account_reaches_its_socket(start_daemon: StartDaem
     assert os.stat(socket_of(daemon)).st_uid != 0
 
 
+@pytest.mark.root
+def test_a_program_that_drops_its_privileges_reaches_its_socket(start_daemon: StartDaemon) -> None:
+    code = "import os, socket, time; os.setuid(65534); socket.socket(socket.AF_UNIX, "
+    code += "socket.SOCK_DGRAM).sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); time.sleep(1000)"
+    options = "notify=true\nstartretries=0\n"
+    daemon = start_daemon(f'[program:talker]\ncommand={sys.executable} -c "{code}"\n{options}')
+    daemon.wait_state("talker", "RUNNING", "FATAL")
+    assert daemon.state("talker") == "RUNNING"
+
+
 def test_sockets_go_with_their_invocations(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(talker("say:READY=1"))
     daemon.wait_state("talker", "RUNNING")

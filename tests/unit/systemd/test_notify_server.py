@@ -152,8 +152,14 @@ def test_a_message_that_is_too_long_says_nothing(
     assert message.data == b""
 
 
-def test_only_the_account_itself_may_send(server: NotifySocket) -> None:
-    assert os.stat(server.path).st_mode & 0o777 == 0o600
+@pytest.mark.parametrize(("uid", "mode"), [(0, 0o666), (1000, 0o600)])
+def test_only_the_account_itself_may_send_unless_it_can_become_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, mode: int
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    server = NotifySocket(str(tmp_path / "n.sock"))
+    assert os.stat(server.path).st_mode & 0o777 == mode
+    server.close()
 
 
 def test_the_name_goes_with_the_socket(server: NotifySocket) -> None:
