@@ -25,11 +25,12 @@ from sdsuper.core.facts import (
     Fact,
     GroupAdded,
     GroupRemoved,
+    Notified,
     RestartRequested,
     ShutdownRequested,
 )
 from sdsuper.core.manager import Manager
-from sdsuper.core.process import STRAYS_GRACE_MIN
+from sdsuper.core.process import STRAYS_GRACE_MIN, Process
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.execute import Executor
@@ -186,8 +187,11 @@ class Daemon:
         self._handling = True
         try:
             while self._facts:
-                for action in self._handle(self._facts.popleft()):
+                fact = self._facts.popleft()
+                for action in self._handle(fact):
                     self._execute(action)
+                if isinstance(fact, Notified) and fact.notice.extend is not None:
+                    self._tell_status_soon()  # systemd's patience must not end before ours
         finally:
             self._handling = False
         self._arm()
@@ -249,6 +253,9 @@ class Daemon:
             for waiter in self._waiters.get(name, ()):
                 if not waiter.future.done() and waiter.done():
                     waiter.future.set_result(None)
+        self._tell_status_soon()
+
+    def _tell_status_soon(self) -> None:
         if self._notifier.enabled and self._status_timer is None:
             loop = asyncio.get_running_loop()
             self._status_timer = loop.call_later(_STATUS_INTERVAL, self._tell_status)
@@ -310,9 +317,11 @@ class Daemon:
 
     def _patience(self) -> float:
         """Return the seconds within which the stop under way must come one step further."""
+        now = self.now().mono
         return _STOP_MARGIN + max(
             (
-                process.config.stopwaitsecs + max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
+                max(process.config.stopwaitsecs, _seconds_left(process, now))
+                + max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
                 for process in self.manager.processes.values()
                 if process.state not in STOPPED_STATES
             ),
@@ -428,3 +437,10 @@ class Daemon:
             BufferError: More than 1 MiB is waiting already.
         """
         self._executor.write_stdin(name, data)
+
+
+def _seconds_left(process: Process, now: float) -> float:
+    """Return how long a process that is being stopped has still, which may be what it asked for."""
+    if process.state is not ProcessState.STOPPING or process.deadline is None:
+        return 0.0
+    return process.deadline - now

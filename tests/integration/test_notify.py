@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +86,27 @@ def test_a_stop_asks_for_the_time_that_the_programs_may_take(
     found = re.search(r"EXTEND_TIMEOUT_USEC=(\d+)", systemd.hear_until("STOPPING=1"))
     assert found is not None
     assert int(found[1]) >= 500_000_000
+
+
+def test_a_program_that_asks_for_time_to_stop_gets_it_from_systemd_too(
+    start_daemon: StartDaemon, systemd: Systemd
+) -> None:
+    code = (
+        "import os, signal, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+        "s.connect(os.environ['NOTIFY_SOCKET']); "
+        "signal.signal(15, lambda *_: s.send(b'EXTEND_TIMEOUT_USEC=900000000')); "
+        "s.send(b'READY=1'); signal.pause(); signal.pause()"
+    )
+    daemon = start_daemon(
+        f'[program:slow]\ncommand={sys.executable} -c "{code}"\nnotify=true\n',
+        environment={"NOTIFY_SOCKET": systemd.path},
+    )
+    systemd.hear_until("^STATUS=1 running$")
+    pid = daemon.pid_of("slow")
+    daemon.signal(signal.SIGTERM)
+    systemd.hear_until(r"EXTEND_TIMEOUT_USEC=9\d{8}$")
+    os.kill(pid, signal.SIGKILL)
+    daemon.wait_end()
 
 
 def test_a_restart_is_a_reload_to_systemd(start_daemon: StartDaemon, systemd: Systemd) -> None:
