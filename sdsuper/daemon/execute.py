@@ -227,7 +227,9 @@ class Executor:
 
     def _spawn(self, action: Spawn) -> None:
         mark = self.mark(action.invocation)
-        speaker = Speaker(action.name.process, mark)
+        account = action.config.user
+        uid = account.uid if account is not None else os.geteuid()
+        speaker = Speaker(action.name.process, mark, uid)
         notices = None
         try:
             notices = self._listen(action, speaker)
@@ -311,7 +313,6 @@ class Executor:
         try:
             notices = Notices(
                 self._notify_folder.path(f"{number}.sock"),
-                config.user.uid if config.user is not None else None,
                 speaker,
                 lambda notice: self._notified(name, number, notice),
                 self._report,

@@ -1,10 +1,11 @@
 """What programs tell us by sd_notify(3): a socket per invocation, and who may use it.
 
 A message counts only if it was sent by a process of the very invocation that the socket was made
-for: its child, its main process, one of their process group, one that descends from them, or
-one that carries the mark of the invocation in its environment. A sender that has ended, and was
-reaped, before its message is read cannot be told from a stranger; `systemd-notify` waits for
-that (BARRIER=1).
+for: its child, its main process, one that descends from them, one that carries the mark of the
+invocation in its environment, or one of the program's account in its process group (anybody
+else may have joined that: all programs share a session). A sender that has ended, and was reaped,
+before its message is read cannot be told from a stranger; `systemd-notify` waits for that
+(BARRIER=1).
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ class Speaker:
     Attributes:
         process: The process's own name, for the log.
         mark: The identity that is in the environment of all that the invocation starts.
+        uid: The account that the program is started as.
         leader: The child that was started; its process group has the same number. 0: not yet.
         main: The main process.
     """
 
     process: str
     mark: str
+    uid: int
     leader: int = 0
     main: int = 0
 
@@ -65,7 +68,9 @@ class Speaker:
             entry = proctable.look_up(pid)
             if entry is None or pid == os.getpid():
                 return False
-            if entry.group == self.leader or pid in (self.leader, self.main):
+            if pid in (self.leader, self.main):
+                return True
+            if entry.group == self.leader and proctable.account(pid) == self.uid:
                 return True
             if proctable.has_variable(pid, assignment):
                 return True
@@ -90,12 +95,15 @@ class NotifyFolder:
         Raises:
             OSError: The directory cannot be made.
         """
-        if self._path is None:
+        if self._path is None or not os.path.isdir(self._path):  # a cleaner may have been there
             self._path = self._make()
         return os.path.join(self._path, name)
 
     def _make(self) -> str:
         runtime = self._environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        meant_for = self._environ.get("SYSTEMD_EXEC_PID", str(os.getpid()))
+        if meant_for != str(os.getpid()):
+            runtime = ""  # of the service that we were started from by hand
         # It is not ours to write to where [supervisord] user= gave up root.
         if runtime and os.access(runtime, os.W_OK | os.X_OK):
             # Ours alone: what lies there is of a daemon that was killed.
@@ -121,7 +129,6 @@ class Notices:
 
     Args:
         path: Where to make it.
-        uid: The program's account, None for ours.
         speaker: Who may use it; its pids may be filled in later.
         heard: Called with each message that counts.
         report: Writes to the daemon's log.
@@ -133,12 +140,11 @@ class Notices:
     def __init__(
         self,
         path: str,
-        uid: int | None,
         speaker: Speaker,
         heard: Callable[[Notice], None],
         report: Callable[[Level, str], None],
     ) -> None:
-        self._socket = NotifySocket(path, uid)
+        self._socket = NotifySocket(path, speaker.uid)
         self._speaker = speaker
         self._heard = heard
         self._report = report

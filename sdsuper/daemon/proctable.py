@@ -110,6 +110,14 @@ def tree(roots: Iterable[int]) -> Iterator[int]:
             pending.extend(children(pid))
 
 
+def account(pid: int) -> int | None:
+    """Return the effective uid of a process, None when there is no such process."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
+
+
 def has_variable(pid: int, assignment: bytes) -> bool:
     """Whether `NAME=value` is in the environment that a process was started with.
 

@@ -118,13 +118,13 @@ class NotifySocket:
 
     Args:
         path: Where to make it; its directory exists.
-        uid: The account, None for our own.
+        uid: The account.
 
     Raises:
         OSError: It cannot be made.
     """
 
-    def __init__(self, path: str, uid: int | None = None) -> None:
+    def __init__(self, path: str, uid: int) -> None:
         self.path = path
         self._bound = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -133,9 +133,8 @@ class NotifySocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._socket.bind(path)
             self._bound = True
-            os.chmod(path, 0o600 if (os.geteuid() if uid is None else uid) else 0o666)
-            if uid is not None:
-                os.chown(path, uid, -1)
+            os.chmod(path, 0o600 if uid else 0o666)
+            os.chown(path, uid, -1)
         except BaseException:
             self.close()
             raise

@@ -63,7 +63,7 @@ def test_a_long_status_is_cut() -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[NotifySocket]:
-    server = NotifySocket(str(tmp_path / "n.sock"))
+    server = NotifySocket(str(tmp_path / "n.sock"), os.geteuid())
     yield server
     server.close()
 
@@ -157,7 +157,7 @@ def test_only_the_account_itself_may_send_unless_it_can_become_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, mode: int
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    server = NotifySocket(str(tmp_path / "n.sock"))
+    server = NotifySocket(str(tmp_path / "n.sock"), os.geteuid())
     assert os.stat(server.path).st_mode & 0o777 == mode
     server.close()
 
@@ -171,5 +171,5 @@ def test_a_place_that_is_taken_is_refused_and_left_alone(tmp_path: Path) -> None
     taken = tmp_path / "taken"
     taken.write_text("")
     with pytest.raises(OSError, match="in use"):
-        NotifySocket(str(taken))
+        NotifySocket(str(taken), os.geteuid())
     assert taken.exists()
