@@ -23,6 +23,15 @@ class UsageError(SdsuperError):
     exit_code = 2
 
 
+class StartError(SdsuperError):
+    """`ready=running`, and a required program did not come up: exit status 7.
+
+    The number is LSB's "program is not running"; systemd shows it as NOTRUNNING.
+    """
+
+    exit_code = 7
+
+
 class Problem:
     """One thing that is wrong in a configuration, and where.
 

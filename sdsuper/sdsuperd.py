@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import faulthandler
 import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from sdsuper import SUPERVISOR_VERSION
 from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
-from sdsuper.config.model import Config, DaemonConfig, Note
+from sdsuper.config.model import Config, DaemonConfig, Note, Ready
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon import proctable, setup, signals
 from sdsuper.daemon.limits import DescriptorLimit
@@ -22,7 +24,7 @@ from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.ownjournal import OwnJournal, is_on_stderr
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
-from sdsuper.errors import ConfigError, SdsuperError, UsageError
+from sdsuper.errors import ConfigError, SdsuperError, StartError, UsageError
 from sdsuper.logs.auto import clean_auto_logs
 from sdsuper.logs.journal import ADDRESS, JOURNAL
 from sdsuper.server.registry import build_registry, startup_notes
@@ -54,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def error_text(error: SdsuperError, program: str) -> str:
     """Return what is said of a fatal error: Supervisor's two lines, then all that we know."""
+    if isinstance(error, StartError):
+        return f"Error: {error}\n"
     lines = [f"Error: {error}", f"For help, use {program} -h"]
     if isinstance(error, ConfigError):
         lines += map(str, error.problems)
@@ -89,13 +93,16 @@ def _supervise(program: str, command_line: CommandLine) -> int:
     notifier = Notifier(os.environ)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
     journal = OwnJournal() if is_on_stderr(os.environ) else None
-    first = True
+    # A traceback on stderr for whoever ends a daemon that hangs by SIGABRT, as systemd does.
+    with contextlib.suppress(ValueError, OSError, RuntimeError):  # there is no stderr
+        faulthandler.enable()
+    outcome = None
     while True:
         source = Source(read, config)
-        if not _run_once(source, notifier, journal, first=first):
+        outcome = _run_once(source, notifier, journal, outcome)
+        if not outcome.restart:
             return 0
         config = source.next or read()
-        first = False
 
 
 def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
@@ -106,14 +113,36 @@ def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
     return config
 
 
+class Outcome(NamedTuple):
+    """What came of a daemon.
+
+    Attributes:
+        restart: Whether to start anew.
+        up: Whether it has been up, it or one before it.
+    """
+
+    restart: bool
+    up: bool
+
+
 def _run_once(
-    source: Source, notifier: Notifier, journal: OwnJournal | None, *, first: bool
-) -> bool:
-    """Run one daemon from its setup to its end; return whether to start anew.
+    source: Source, notifier: Notifier, journal: OwnJournal | None, before: Outcome | None
+) -> Outcome:
+    """Run one daemon from its setup to its end.
 
     Whatever can refuse the start comes before the first file is touched.
+
+    Args:
+        source: The configuration.
+        notifier: The way to systemd.
+        journal: The way to the journal, None where the log does not go there.
+        before: What came of the daemon before this one.
+
+    Raises:
+        StartError: A required program did not come up.
     """
     config, settings = source.config, source.config.daemon
+    first = before is None
     early: list[Note] = []
 
     def note(level: Level, message: str) -> None:
@@ -155,6 +184,7 @@ def _run_once(
             limits,
             server_url(config.servers),
             use_pidfds=os.environ.get(PIDFDS_VARIABLE) != "0",
+            up=before is not None and before.up,
         )
         return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
 
@@ -188,8 +218,8 @@ async def _serve(
     daemon: Daemon,
     listeners: Sequence[Listener],
     pidfile: setup.PidFile,
-    release_parent: Callable[[], None] | None,
-) -> bool:
+    release_parent: Callable[[int], None] | None,
+) -> Outcome:
     signals.install(daemon)
     asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
     config = daemon.config
@@ -199,8 +229,11 @@ async def _serve(
     web = WebServer(daemon, listeners, registry)
     daemon.on_reopen.append(web.check_sockets)
     pidfile.write(daemon.report)
+    service = daemon.service
     if release_parent is not None:
-        release_parent()
+        service.on_up = functools.partial(release_parent, 0)
+        if daemon.settings.ready is Ready.STARTED:
+            release_parent(0)
     # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
     try:
@@ -210,5 +243,9 @@ async def _serve(
         await web.close()
         signals.uninstall()
         daemon.close()
+        if release_parent is not None:
+            release_parent(0 if service.failure is None else StartError.exit_code)
+    if service.failure is not None:
+        raise StartError(f"the start failed: required process {service.failure}")
     # Asked at the very end: while replies were finished a restart may have become a shutdown.
-    return daemon.state is ManagerState.RESTARTING
+    return Outcome(daemon.state is ManagerState.RESTARTING, service.up)

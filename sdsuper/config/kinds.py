@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sdsuper.config.option import Kind
-from sdsuper.config.types import Account, Autorestart, Containment
+from sdsuper.config.types import Account, Autorestart, Containment, Ready
 from sdsuper.values import (
     Level,
     format_boolean,
@@ -215,6 +215,17 @@ def _parse_payload_length(text: str) -> str:
     return lowered
 
 
+def _parse_ready(text: str) -> Ready:
+    try:
+        return Ready(text.lower())
+    except ValueError:
+        raise ValueError(f"invalid 'ready' value {text!r}") from None
+
+
+def _format_ready(ready: Ready) -> str:
+    return ready.value
+
+
 def _parse_socket_file(text: str) -> str:
     if not text:
         raise ValueError("empty path")
@@ -320,6 +331,7 @@ PAYLOAD_LENGTH = Kind(
     _same,
     ("characters", "bytes"),
 )
+READY = Kind("ready", "started or running", _parse_ready, _format_ready, ("started", "running"))
 USER = Kind("user", "a login name, or the number of an existing account", parse_user, str)
 SERVER_URL = Kind("URL or AUTO", "a URL, or AUTO", _parse_server_url, _format_server_url)
 ENVIRONMENT = Kind(

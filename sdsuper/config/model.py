@@ -33,6 +33,7 @@ from sdsuper.config.kinds import (
     OWNER,
     PATH,
     PAYLOAD_LENGTH,
+    READY,
     SECONDS,
     SERVER_URL,
     SIGNAL,
@@ -42,7 +43,7 @@ from sdsuper.config.kinds import (
     USER,
 )
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
-from sdsuper.config.types import Account, Autorestart, Containment
+from sdsuper.config.types import Account, Autorestart, Containment, Ready
 from sdsuper.errors import Problem
 from sdsuper.values import Level
 
@@ -61,6 +62,7 @@ __all__ = [
     "Location",
     "Note",
     "ProcessConfig",
+    "Ready",
     "RpcInterfaceConfig",
     "ServerConfig",
 ]
@@ -176,6 +178,14 @@ class ProcessConfig:
         expand=Expand.PROGRAM,
         on_change=LIVE,
         help="Start it again when it exits by itself; `unexpected`: unless with one of exitcodes.",
+    )
+    required: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="With `ready=running` the daemon is ready when the programs that say so are RUNNING; "
+        "it counts for what starts by itself only.",
     )
     startsecs: int = option(
         SECONDS,
@@ -566,6 +576,13 @@ class DaemonConfig:
         ENVIRONMENT,
         default_factory=dict,
         help='Variables for all programs, KEY="value" pairs.',
+    )
+    ready: Ready = option(
+        READY,
+        default=Ready.STARTED,
+        help="When systemd, or whoever waits for a daemon that goes to the background, is told "
+        "that it is up: all autostart programs were `started`, or those marked `required` (all "
+        "autostart programs where none is) are `running`; then one that fails fails the start.",
     )
     strict: bool = option(
         BOOLEAN,

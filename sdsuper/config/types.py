@@ -21,6 +21,13 @@ class Containment(enum.Enum):
     NONE = "none"
 
 
+class Ready(enum.Enum):
+    """What must have come of the programs before the daemon counts as started."""
+
+    STARTED = "started"
+    RUNNING = "running"
+
+
 @dataclass(frozen=True)
 class Account:
     """A resolved `user=`: what was written, and the account's numbers."""

@@ -145,6 +145,15 @@ class Manager:
         names = [name for each in groups for name in each.names]
         return names[::-1] if descending else names
 
+    def waited_for(self) -> list[Process]:
+        """Return those that an ordered stop waits for, ghosts last."""
+        found = [self.processes[name] for name in self.names_in_order()]
+        waited_for = {each.name: each for each in found if not _is_down(each)}
+        for name, ghost in self._ghosts.items():
+            if ghost.deadline is not None:
+                waited_for.setdefault(name, ghost)
+        return list(waited_for.values())
+
     # --- facts ----------------------------------------------------------------------------------
 
     def handle(self, fact: Fact, now: Instant) -> list[Action]:
@@ -367,13 +376,8 @@ class Manager:
             actions.append(Finish(restart=self.state is ManagerState.RESTARTING))
         elif shutdown.report_at <= now.mono:
             shutdown.report_at = now.mono + REPORT_INTERVAL
-            waited_for = ", ".join(name.process for name in self._waited_for())
+            waited_for = ", ".join(process.name.process for process in self.waited_for())
             actions.append(Log(Level.INFO, f"waiting for {waited_for} to die"))
-
-    def _waited_for(self) -> list[Namespec]:
-        names = [name for name in self.names_in_order() if not _is_down(self.processes[name])]
-        ghosts = [name for name, ghost in self._ghosts.items() if ghost.deadline is not None]
-        return names + [name for name in ghosts if name not in names]
 
 
 def _is_down(process: Process) -> bool:

@@ -25,13 +25,11 @@ from sdsuper.core.facts import (
     Fact,
     GroupAdded,
     GroupRemoved,
-    Notified,
     RestartRequested,
     ShutdownRequested,
 )
 from sdsuper.core.manager import Manager
-from sdsuper.core.process import STRAYS_GRACE_MIN, Process
-from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
+from sdsuper.core.states import ManagerState, ProcessState
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
@@ -40,21 +38,17 @@ from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.reload import Source
+from sdsuper.daemon.service import Service
 from sdsuper.daemon.statelog import StateChange
 from sdsuper.errors import SdsuperError
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
-from sdsuper.systemd import notify
+from sdsuper.systemd.notify import Notifier
+from sdsuper.systemd.watchdog import Health
 from sdsuper.values import Instant, Level, Namespec
-
-_STATUS_INTERVAL = 0.2
-"""Seconds between two status lines to systemd; bursts of changes are told as one."""
 
 _FLUSH_INTERVAL = 0.01
 """Seconds until a pipe that was too full for a log line is tried again."""
-
-_STOP_MARGIN = 10.0
-"""Seconds on top of what the programs' own stopwaitsecs allow, for a host that is busy."""
 
 
 class _Waiter:
@@ -76,17 +70,19 @@ class Daemon:
         log: The daemon's own log.
         server_url: What children get as SUPERVISOR_SERVER_URL, None without a server.
         pools: The event listeners.
+        service: What is told of the daemon to whoever started it.
     """
 
     def __init__(
         self,
         source: Source,
         log: OwnLog,
-        notifier: notify.Notifier,
+        notifier: Notifier,
         limits: DescriptorLimit,
         server_url: str | None,
         *,
         use_pidfds: bool = True,
+        up: bool = False,
     ) -> None:
         self.manager = Manager()
         self.settings: DaemonConfig = source.config.daemon
@@ -94,7 +90,6 @@ class Daemon:
         self.server_url = server_url
         self.on_reopen: list[Callable[[], None]] = []
         self._source = source
-        self._notifier = notifier
         self._facts: deque[Fact] = deque()
         self._handling = False
         self._timer: asyncio.TimerHandle | None = None
@@ -102,13 +97,21 @@ class Daemon:
         self._waiters: dict[Namespec, list[_Waiter]] = {}
         self._changed: dict[Namespec, None] = {}  # in the order in which they changed
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
-        self._status_timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
         self._pump = JournalPump(JOURNAL, self.report)
         self._finished: asyncio.Future[bool] | None = None
         self.pools = EventPools(
             self.settings.identifier, self.now, self._is_running, self._send_event, self.report
         )
+        self.service = Service(
+            self.manager,
+            self.settings.ready,
+            notifier,
+            self.report,
+            self.request_shutdown,
+            up=up,
+        )
+        self.subscribe(Event, self.service.saw)
         self._executor = Executor(
             self.settings,
             limits,
@@ -134,11 +137,9 @@ class Daemon:
         for group in self.config.groups:
             self.add_group(group)
         self.pools.start()
+        self.service.starting(self._health)
         self.submit(DaemonStarted())
-        period = notify.watchdog_period(os.environ, os.getpid())
-        if period is not None and self._notifier.enabled:
-            self._ping(period / 2)
-        self._notifier.send(notify.READY, self._status())
+        self.service.started()
 
     async def finished(self) -> bool:
         """Wait for the end; return whether to start anew."""
@@ -150,7 +151,8 @@ class Daemon:
         """Let go of everything that the loop holds."""
         OPEN_FILES.on_waiting = None
         self._pump.stop()
-        for timer in (self._timer, self._flush_timer, self._status_timer):
+        self.service.close()
+        for timer in (self._timer, self._flush_timer):
             if timer is not None:
                 timer.cancel()
         self.pools.close()
@@ -187,11 +189,8 @@ class Daemon:
         self._handling = True
         try:
             while self._facts:
-                fact = self._facts.popleft()
-                for action in self._handle(fact):
+                for action in self._handle(self._facts.popleft()):
                     self._execute(action)
-                if isinstance(fact, Notified) and fact.notice.extend is not None:
-                    self._tell_status_soon()  # systemd's patience must not end before ours
         finally:
             self._handling = False
         self._arm()
@@ -253,12 +252,7 @@ class Daemon:
             for waiter in self._waiters.get(name, ()):
                 if not waiter.future.done() and waiter.done():
                     waiter.future.set_result(None)
-        self._tell_status_soon()
-
-    def _tell_status_soon(self) -> None:
-        if self._notifier.enabled and self._status_timer is None:
-            loop = asyncio.get_running_loop()
-            self._status_timer = loop.call_later(_STATUS_INTERVAL, self._tell_status)
+        self.service.changed(changed)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -301,36 +295,22 @@ class Daemon:
         details = "".join(traceback.format_exception(error)) if error is not None else ""
         self.report(Level.CRITICAL, f"{context.get('message')}\n{details}")
 
-    # --- systemd ------------------------------------------------------------------------------
+    # --- health -------------------------------------------------------------------------------
 
-    def _status(self) -> str:
-        return notify.status(
-            notify.summary((name, each.state) for name, each in self.manager.processes.items())
-        )
-
-    def _tell_status(self) -> None:
-        self._status_timer = None
-        if self.state is ManagerState.SHUTDOWN:
-            self._notifier.send(self._status(), notify.extend_timeout(self._patience()))
-        else:
-            self._notifier.send(self._status())
-
-    def _patience(self) -> float:
-        """Return the seconds within which the stop under way must come one step further."""
-        now = self.now().mono
-        return _STOP_MARGIN + max(
-            (
-                max(process.config.stopwaitsecs, _seconds_left(process, now))
-                + max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
+    def _health(self) -> Health:
+        watches = self._executor.reaper.watches
+        return Health(
+            now=time.monotonic(),
+            handling=self._handling,
+            unhandled=len(self._facts),
+            deadline=self.manager.deadline(),
+            armed=None if self._timer is None or self._timer.cancelled() else self._timer_for,
+            unwatched=tuple(
+                f"{process.name} ({process.pid})"
                 for process in self.manager.processes.values()
-                if process.state not in STOPPED_STATES
+                if process.pid and not watches(process.pid)
             ),
-            default=0.0,
         )
-
-    def _ping(self, interval: float) -> None:
-        self._notifier.send(notify.WATCHDOG)
-        asyncio.get_running_loop().call_later(interval, self._ping, interval)
 
     # --- configuration ------------------------------------------------------------------------
 
@@ -354,12 +334,14 @@ class Daemon:
         for process in config.processes:
             self._executor.prepare(Namespec(config.name, process.name), process)
         self.submit(GroupAdded(config))
+        self.service.groups_changed()
 
     def remove_group(self, name: str) -> None:
         """Forget a group, all of whose processes must be in STOPPED_STATES."""
         self.submit(GroupRemoved(name))
         if name not in self.manager.groups:
             self.pools.remove(name)
+        self.service.groups_changed()
 
     # --- stopping -----------------------------------------------------------------------------
 
@@ -370,9 +352,10 @@ class Daemon:
 
     def request_shutdown(self) -> None:
         """Begin the ordered shutdown."""
-        if self.state is not ManagerState.SHUTDOWN:
-            self._notifier.send(notify.STOPPING, notify.extend_timeout(self._patience()))
+        begins = self.state is not ManagerState.SHUTDOWN
         self.submit(ShutdownRequested())
+        if begins:
+            self.service.stopping()
 
     def request_restart(self) -> None:
         """Validate the configuration, then stop everything and start anew.
@@ -381,8 +364,8 @@ class Daemon:
             UsageError: It does not load, or `strict` refuses it; nothing has changed.
         """
         self._source.prepare_restart()
-        self._notifier.send(notify.reloading(time.monotonic()))
         self.submit(RestartRequested())
+        self.service.restarting()
 
     # --- what signals ask for -----------------------------------------------------------------
 
@@ -437,10 +420,3 @@ class Daemon:
             BufferError: More than 1 MiB is waiting already.
         """
         self._executor.write_stdin(name, data)
-
-
-def _seconds_left(process: Process, now: float) -> float:
-    """Return how long a process that is being stopped has still, which may be what it asked for."""
-    if process.state is not ProcessState.STOPPING or process.deadline is None:
-        return 0.0
-    return process.deadline - now

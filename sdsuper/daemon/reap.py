@@ -76,6 +76,10 @@ class Reaper:
         if pid in self._watched:
             self._unwatch(pid)
 
+    def watches(self, pid: int) -> bool:
+        """Return whether the end of a child will be noticed."""
+        return pid in self._watched
+
     def child_ended(self) -> None:
         """SIGCHLD arrived, or may have: collect what has ended, once in this turn of the loop."""
         if self._due is None:

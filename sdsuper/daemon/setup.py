@@ -13,6 +13,7 @@ import os
 import resource
 import stat
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from sdsuper.config.model import Account, Config, DaemonConfig, ServerConfig
 from sdsuper.daemon import limits
@@ -35,6 +36,7 @@ _RUNS_AS_ROOT = (
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _STANDARD_FDS = 3
+_INTERRUPTED = 130
 _TRIED_FDS = 65536
 """Descriptors that are tried one by one where nothing tells which are open."""
 
@@ -169,18 +171,19 @@ def _is_at(fd: int, path: str) -> bool:
     return os.path.samestat(os.fstat(fd), found)
 
 
-def daemonize(settings: DaemonConfig, report: Report) -> Callable[[], None]:
-    """Go on in a child in a session of its own; the parent waits until the child is set up.
+def daemonize(settings: DaemonConfig, report: Report) -> Callable[[int], None]:
+    """Go on in a child in a session of its own; the parent waits until the child is up.
 
     Returns:
-        What the child must call when its pid file is there: it lets the parent end with
-        status 0. A child that ends before ends the parent with status 1.
+        What the child must call when it is up, or failed: it lets the parent end with the given
+        status; a second call does nothing. A child that ends before ends the parent with
+        status 1.
     """
     report(Level.INFO, "daemonizing the supervisord process")
     ready, tell = os.pipe()
     if os.fork():
         os.close(tell)
-        os._exit(0 if os.read(ready, 1) else 1)
+        _follow(ready)
     os.close(ready)
     if settings.directory is not None:
         try:
@@ -197,11 +200,25 @@ def daemonize(settings: DaemonConfig, report: Report) -> Callable[[], None]:
     os.setsid()
     os.umask(settings.umask)
 
-    def release_parent() -> None:
-        os.write(tell, b"\n")
-        os.close(tell)
+    waiting = [tell]
+
+    def release_parent(status: int) -> None:
+        while waiting:
+            fd = waiting.pop()
+            with contextlib.suppress(OSError):  # it was interrupted, and is gone
+                os.write(fd, bytes((status,)))
+            os.close(fd)
 
     return release_parent
+
+
+def _follow(ready: int) -> NoReturn:
+    """End as the child says; an interrupt must clean up nothing of what is the child's now."""
+    try:
+        told = os.read(ready, 1)
+    except BaseException:  # noqa: BLE001
+        os._exit(_INTERRUPTED)
+    os._exit(told[0] if told else 1)
 
 
 class PidFile:

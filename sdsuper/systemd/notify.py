@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from sdsuper.core.process import Process
 from sdsuper.core.states import ProcessState
-from sdsuper.values import Namespec
+from sdsuper.values import Instant, Namespec
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
-WATCHDOG = "WATCHDOG=1"
 
 _SHOWN_NAMES = 3
+_REFRESH = 1.0
+_REFRESH_LONG = 10.0
+_LONG = 60.0
 
 
 def reloading(monotonic_seconds: float) -> str:
@@ -35,28 +38,93 @@ def extend_timeout(seconds: float) -> str:
     return f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}"
 
 
-def summary(states: Iterable[tuple[Namespec, ProcessState]]) -> str:
+def errno(number: int) -> str:
+    """Return the message that names the error which ends the service."""
+    return f"ERRNO={number}"
+
+
+class Shown(NamedTuple):
+    """What the status line shows of one process.
+
+    Attributes:
+        seconds: How long it has been in a state that it should leave soon, None for others.
+    """
+
+    name: Namespec
+    state: ProcessState
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        """The name, with the seconds from the first full one on."""
+        if self.seconds is None or self.seconds < 1:
+            return str(self.name)
+        return f"{self.name} ({int(self.seconds)} s)"
+
+
+def shown(process: Process, now: float) -> Shown:
+    """Return what to show of a process at `now` (monotonic seconds)."""
+    entered: Instant | None = None
+    match process.state:
+        case ProcessState.STARTING:
+            entered = process.started
+        case ProcessState.BACKOFF:
+            last = process.last_exit
+            failed_at_spawn = last is None or last.invocation != process.invocation
+            entered = process.started if failed_at_spawn or last is None else last.at
+        case ProcessState.STOPPING:
+            entered = process.stop_sent or process.started
+        case _:
+            pass
+    seconds = None if entered is None else max(0.0, now - entered.mono)
+    return Shown(process.name, process.state, seconds)
+
+
+def refresh_after(processes: Iterable[Shown]) -> float | None:
+    """Return the seconds after which the line tells other seconds, None where it tells none.
+
+    What has taken a minute is looked at less often.
+    """
+    seconds = [each.seconds for each in processes if each.seconds is not None]
+    if not seconds:
+        return None
+    return _REFRESH if min(seconds) < _LONG else _REFRESH_LONG
+
+
+def summary(processes: Iterable[Shown]) -> str:
     """Return one line on all processes: how many are running, and what is not as it should be.
 
-    For example `12 running, 1 starting: kubelet, 1 FATAL: proxy`.
+    For example `12 running, 1 starting: kubelet (8 s), 1 FATAL: proxy`.
     """
-    names: dict[ProcessState, list[str]] = {}
-    counts: Counter[ProcessState] = Counter()
-    for name, state in states:
-        counts[state] += 1
-        if counts[state] <= _SHOWN_NAMES:
-            names.setdefault(state, []).append(str(name))
-    parts = [f"{counts[ProcessState.RUNNING]} running"]
-    for state, label in _TOLD:
-        if counts[state]:
-            more = ", ..." if counts[state] > _SHOWN_NAMES else ""
-            parts.append(f"{counts[state]} {label}: {', '.join(names[state])}{more}")
+    by_state: dict[ProcessState, list[Shown]] = {}
+    for each in processes:
+        by_state.setdefault(each.state, []).append(each)
+    parts = [f"{len(by_state.get(ProcessState.RUNNING, ()))} running"]
     parts.extend(
-        f"{counts[state]} {state.name.lower()}"
+        f"{len(by_state[state])} {label}: {_listed(by_state[state])}"
+        for state, label in _TOLD
+        if state in by_state
+    )
+    parts.extend(
+        f"{len(by_state[state])} {state.name.lower()}"
         for state in (ProcessState.STOPPED, ProcessState.EXITED)
-        if counts[state]
+        if state in by_state
     )
     return ", ".join(parts)
+
+
+def waiting(what: str, processes: Sequence[Shown]) -> str:
+    """Return one line on an end under way, and on what it waits for.
+
+    For example `shutting down, waiting for 2: web (3 s), db`.
+    """
+    if not processes:
+        return f"{what}, nothing is left to wait for"
+    return f"{what}, waiting for {len(processes)}: {_listed(processes)}"
+
+
+def _listed(processes: Sequence[Shown]) -> str:
+    more = ", ..." if len(processes) > _SHOWN_NAMES else ""
+    return ", ".join(map(str, processes[:_SHOWN_NAMES])) + more
 
 
 _TOLD = (
@@ -66,19 +134,6 @@ _TOLD = (
     (ProcessState.FATAL, "FATAL"),
     (ProcessState.UNKNOWN, "UNKNOWN"),
 )
-
-
-def watchdog_period(environ: Mapping[str, str], pid: int) -> float | None:
-    """Return the seconds within which systemd wants a ping, None where it wants none.
-
-    Source: sd_watchdog_enabled(3).
-    """
-    try:
-        period = int(environ["WATCHDOG_USEC"])
-        meant_for = int(environ.get("WATCHDOG_PID", pid))
-    except (KeyError, ValueError):
-        return None
-    return period / 1_000_000 if period > 0 and meant_for == pid else None
 
 
 class Notifier:

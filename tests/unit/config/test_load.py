@@ -44,6 +44,7 @@ DAEMON_ERRORS = {
     "nocleanup=no!": NOT_A_BOOLEAN,
     "strip_ansi=no!": NOT_A_BOOLEAN,
     "environment=A=": "Unexpected end of key/value pairs in value 'A='",
+    "ready=no!": "invalid 'ready' value 'no!'",
     "strict=no!": NOT_A_BOOLEAN,
     "journal=no!": NOT_A_BOOLEAN,
     "user=nobody-at-all": "Invalid user name nobody-at-all",
@@ -52,6 +53,7 @@ DAEMON_ERRORS = {
 PROGRAM_ERRORS = {
     "autostart=no!": NOT_A_BOOLEAN,
     "autorestart=No!": "invalid 'autorestart' value 'no!'",
+    "required=no!": NOT_A_BOOLEAN,
     "startsecs=no!": NOT_AN_INTEGER,
     "startretries=no!": NOT_AN_INTEGER,
     "stopsignal=no!": "value 'no!' is not a valid signal name",

@@ -79,8 +79,8 @@ def serve(directory: Path, meanwhile: Meanwhile) -> bool:
     async def live() -> bool:
         serving = _serve(daemon, open_listeners(config.servers), pidfile, None)
         async with asyncio.timeout(SECONDS):
-            restart, _ = await asyncio.gather(serving, meanwhile())
-        return restart
+            outcome, _ = await asyncio.gather(serving, meanwhile())
+        return outcome.restart
 
     try:
         return asyncio.run(live())
