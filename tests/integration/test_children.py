@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import xmlrpc.client
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,28 @@ def test_a_child_has_three_descriptors_and_default_signals(start_daemon: StartDa
     assert [fd for fd in seen["fds"] if fd > 2] in ([], [3])  # 3: the listing itself
     assert seen["blocked"] == 0
     assert seen["ignored"] & ~NOT_OURS == 0
+
+
+@pytest.mark.parametrize(
+    "options", ["", pytest.param("user=nobody", marks=pytest.mark.root)], ids=["same", "other"]
+)
+def test_what_the_daemon_does_with_signals_is_its_own(
+    start_daemon: StartDaemon, options: str
+) -> None:
+    """Fatal signals leave a traceback of the daemon, and of nobody else."""
+    daemon = start_daemon(
+        "[program:signals]\ncommand=cat /proc/self/status\nstdout_logfile=%(here)s/out\n"
+        f"startsecs=0\nautorestart=false\n{options}\n"
+    )
+    daemon.wait_state("signals", "EXITED")
+    lines = (daemon.dir / "out").read_text().splitlines()
+    masks = dict(line.split(":\t") for line in lines if line.startswith("Sig"))
+    assert {name: int(masks[name], 16) for name in ("SigIgn", "SigBlk", "SigCgt")} == {
+        "SigIgn": 0, "SigBlk": 0, "SigCgt": 0,
+    }  # fmt: skip
+    own = Path(f"/proc/{daemon.pid}/status").read_text()
+    [caught] = [line.split()[1] for line in own.splitlines() if line.startswith("SigCgt")]
+    assert int(caught, 16) & 1 << (signal.SIGABRT - 1)
 
 
 def test_sigpipe_ends_a_shell_pipeline(start_daemon: StartDaemon) -> None:

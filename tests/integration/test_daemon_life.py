@@ -92,6 +92,30 @@ def test_daemonizing_returns_when_the_pid_file_is_there() -> None:
         daemon._end(show=False)
 
 
+def test_daemonizing_returns_when_required_programs_run() -> None:
+    daemon = Daemon("[program:cat]\ncommand=cat\nstartsecs=2\n", settings="ready=running")
+    try:
+        started = daemon_command(daemon)
+        assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+        assert daemon.state("cat") == "RUNNING"
+        pid = int((daemon.dir / "d.pid").read_text())
+        daemon.rpc.supervisor.shutdown()
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what="it is gone")
+    finally:
+        daemon._end(show=False)
+
+
+def test_daemonizing_fails_when_a_required_program_does() -> None:
+    daemon = Daemon(
+        CAT + "[program:bad]\ncommand=/no/such\nstartretries=0\n", settings="ready=running"
+    )
+    try:
+        assert daemon_command(daemon).returncode == 7
+        assert not (daemon.dir / "d.pid").exists()
+    finally:
+        daemon._end(show=False)
+
+
 def test_reopening_the_logs(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(CAT)
     daemon.wait_state("cat", "RUNNING")

@@ -92,9 +92,10 @@ def extension(message: str) -> int | None:
 
 
 def test_a_stop_asks_for_time_again_and_again(start_daemon: StartDaemon, systemd: Systemd) -> None:
-    trap = "trap 'echo asked; read x; exit 0' TERM; echo up; while :; do sleep 0.01; done"
+    trap = "trap 'until test -e go; do sleep 0.01; done; exit' TERM"
     daemon = start_daemon(
-        f'[program:slow]\ncommand=sh -c "{trap}"\nstopwaitsecs=500\n[program:quick]\ncommand=cat\n',
+        f'[program:slow]\ncommand=sh -c "{trap}; echo up; while :; do sleep 0.01; done"\n'
+        "stopwaitsecs=500\n[program:quick]\ncommand=cat\n",
         environment={"NOTIFY_SOCKET": systemd.path},
     )
     daemon.wait(lambda: "up" in daemon.ctl("tail", "slow").stdout, what="its trap is set")
@@ -104,9 +105,9 @@ def test_a_stop_asks_for_time_again_and_again(start_daemon: StartDaemon, systemd
     for each in (message, told):
         # Not for all of the 500 s at once: a daemon that hangs meanwhile must be noticed.
         assert extension(each) == 70_000_000
-    daemon.rpc.supervisor.sendProcessStdin("slow", "go\n")
+    (daemon.dir / "go").touch()
     assert daemon.wait_end() == 0
-    systemd.hear_until("^STATUS=shutting down, nothing is left to wait for\n")
+    systemd.hear_until("\nSTATUS=shutting down, nothing is left to wait for$")
 
 
 def test_a_restart_is_a_reload_to_systemd(start_daemon: StartDaemon, systemd: Systemd) -> None:
