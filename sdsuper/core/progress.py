@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from sdsuper.core.process import STRAYS_GRACE_MIN, Process
 from sdsuper.core.states import ProcessState
+from sdsuper.values import Instant
 
 SLICE_MAX = 60.0
 """Seconds asked for at once at most: a daemon that hangs meanwhile must not be waited for longer.
@@ -31,12 +32,26 @@ def moves_by(process: Process, now: float) -> float | None:
     """
     if process.spawning:
         return now
-    if process.state is ProcessState.STOPPING and process.pid and process.stop_sent is not None:
-        # SIGKILL follows SIGKILL for as long as it takes: the deadline alone tells nothing.
-        patience = max(0, process.config.stopwaitsecs)
-        end = process.stop_sent.mono + patience + max(STRAYS_GRACE_MIN, patience)
-        return end if now < end else None
-    return process.deadline
+    match process.state:
+        case ProcessState.RUNNING:
+            return None  # its deadline, if it has one, is about its health
+        case ProcessState.STARTING | ProcessState.STOPPING if process.pid and process.stop_sent:
+            end = _ended_by(process, process.stop_sent)
+            return end if now < end else None
+        case _:
+            return process.deadline
+
+
+def _ended_by(process: Process, asked: Instant) -> float:
+    """Return until when to believe that a child ends, after it was asked to.
+
+    SIGKILL follows SIGKILL for as long as it takes, so that the deadline by itself tells nothing,
+    but for one that may say how long it needs.
+    """
+    patience = max(0, process.config.stopwaitsecs)
+    end = asked.mono + patience + max(STRAYS_GRACE_MIN, patience)
+    says = process.config.notify or process.config.watchdog
+    return max(end, process.deadline) if says and process.deadline is not None else end
 
 
 def more_time(processes: Iterable[Process], now: float) -> float | None:

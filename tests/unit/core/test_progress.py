@@ -13,6 +13,7 @@ from sdsuper.core.facts import (
     Exited,
     Fact,
     GroupAdded,
+    Notified,
     ShutdownRequested,
     SignalFailed,
     Spawned,
@@ -21,6 +22,7 @@ from sdsuper.core.facts import (
     StopRequested,
 )
 from sdsuper.core.manager import Manager
+from sdsuper.core.notice import Notice
 from sdsuper.core.process import Process
 from sdsuper.core.progress import MARGIN, SLICE_MAX, more_time, moves_by
 from sdsuper.values import ExitStatus, Namespec
@@ -31,6 +33,10 @@ START = StartRequested(WEB)
 SPAWNED = Spawned(WEB, 1, 7)
 STOP = StopRequested(WEB)
 GONE = Exited(WEB, 1, ExitStatus(0))
+
+
+def says(**words: Any) -> Notified:
+    return Notified(WEB, 1, Notice(**words))
 
 
 def after(*facts: tuple[float, Fact], **options: Any) -> tuple[Process, float]:
@@ -65,6 +71,14 @@ def fact_id(value: object) -> str | None:
              (6, DeadlinePassed())],
             None,
         ),
+        # Programs that speak for themselves: when they are ready, when they may have ended.
+        ({"notify": True}, [(1, START), (2, SPAWNED)], 92),
+        ({"notify": True, "start_timeout": 0}, [(1, START), (2, SPAWNED)], None),
+        ({"notify": True}, [(1, START), (2, SPAWNED), (3, says(ready=True))], None),
+        ({"watchdog": 5, "startsecs": 0}, [(1, START), (2, SPAWNED)], None),
+        ({"notify": True, "start_timeout": 5, "stopwaitsecs": 1},
+         [(1, START), (2, SPAWNED), (7, DeadlinePassed())], 10),
+        ({"notify": True}, [(1, START), (2, SPAWNED), (3, STOP), (4, says(extend=300))], 304),
         # Its strays are being ended: 2 s for them, 5 s after SIGKILL.
         ({"stopwaitsecs": 1}, [(1, START), (2, SPAWNED), (3, STOP), (4, GONE)], 11),
         ({"stopwaitsecs": 1, "containment": Containment.NONE},
