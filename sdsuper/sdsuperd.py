@@ -30,7 +30,7 @@ from sdsuper.logs.journal import ADDRESS, JOURNAL
 from sdsuper.server.registry import build_registry, startup_notes
 from sdsuper.server.sockets import Listener, open_listeners, server_url
 from sdsuper.server.web import WebServer
-from sdsuper.systemd.notify import Notifier
+from sdsuper.systemd.notify import Notifier, status
 from sdsuper.values import Level
 
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
@@ -80,7 +80,21 @@ def _run(program: str, words: Sequence[str]) -> int:
 
 
 def _supervise(program: str, command_line: CommandLine) -> int:
-    """Run one daemon after another in this process, until one ends for good."""
+    """Run daemons in this process until one ends for good, and tell systemd what ends it."""
+    setup.keep_descriptors_to_ourselves()
+    notifier = Notifier(os.environ)
+    try:
+        return _live(program, command_line, notifier)
+    except StartError:  # it has told everything
+        raise
+    except SdsuperError as error:
+        first = error.problems[0] if isinstance(error, ConfigError) else error
+        notifier.send(status(f"cannot start: {first}"))
+        raise
+
+
+def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
+    """Run one daemon after another, until one ends for good."""
     given = command_line.config or require_config(program)
     config = load(given, overrides=command_line.overrides)
     if command_line.profile_options is not None:
@@ -89,8 +103,6 @@ def _supervise(program: str, command_line: CommandLine) -> int:
         config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(_read_again, os.path.abspath(given), command_line.overrides)
-    setup.keep_descriptors_to_ourselves()
-    notifier = Notifier(os.environ)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
     journal = OwnJournal() if is_on_stderr(os.environ) else None
     # A traceback on stderr for whoever ends a daemon that hangs by SIGABRT, as systemd does.

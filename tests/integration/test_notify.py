@@ -304,6 +304,33 @@ def test_a_shutdown_before_the_daemon_is_up_is_no_failure(
     assert "ERRNO" not in systemd.hear_until("STOPPING=1")
 
 
+def test_a_program_may_say_itself_that_it_is_ready(
+    start_daemon: StartDaemon, systemd: Systemd
+) -> None:
+    talker = Path(__file__).with_name("talker.py")
+    daemon = start_daemon(
+        f"[program:talker]\ncommand={sys.executable} {talker} wait:%(here)s/go say:READY=1\n"
+        "notify=true\nstart_timeout=50\n",
+        settings=RUNNING,
+        environment={"NOTIFY_SOCKET": systemd.path},
+    )
+    told = systemd.hear_until(r"1 starting: talker \(1 s\)")
+    seconds = extension(told)
+    assert seconds is not None
+    assert 50_000_000 < seconds < 60_000_000
+    (daemon.dir / "go").touch()
+    assert "STATUS=1 running" in systemd.hear_until("READY=1")
+
+
+def test_why_it_cannot_start_is_told(systemd: Systemd) -> None:
+    daemon = Daemon(
+        "[program:x]\ncommand=x\nstartsecs=soon\n", environment={"NOTIFY_SOCKET": systemd.path}
+    )
+    assert daemon.refuse().status == 2
+    told = systemd.hear_until("STATUS=")
+    assert re.match(r'STATUS=cannot start: \S+d\.conf:\d+: \[program:x\] startsecs="soon"', told)
+
+
 # --- the watchdog -----------------------------------------------------------------------------
 
 
