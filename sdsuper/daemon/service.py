@@ -110,7 +110,7 @@ class Service:
     def stopping(self) -> None:
         """The end has begun. There must be no way back."""
         self._start = None
-        failed = (notify.errno(errno.ECHILD),) if self.failure is not None else ()
+        failed = (notify.errno(errno.ESRCH),) if self.failure is not None else ()
         self._tell(notify.STOPPING, *failed)
 
     def close(self) -> None:
@@ -218,12 +218,15 @@ class Service:
         waiting = self._start.waiting if self._start is not None else ()
         return manager.processes.values(), [manager.processes[name] for name in waiting]
 
-    def _line(self, shown: Sequence[Shown], *, held: bool) -> str:
+    def _end(self) -> str:
         if self.failure is not None:
-            return notify.waiting(f"start failed: {self.failure}", shown)
-        if self._ending:
-            restarting = self._manager.state is ManagerState.RESTARTING
-            return notify.waiting("restarting" if restarting else "shutting down", shown)
+            return f"start failed: {self.failure}"
+        restarting = self._manager.state is ManagerState.RESTARTING
+        return "restarting" if restarting else "shutting down"
+
+    def _line(self, shown: Sequence[Shown], *, held: bool) -> str:
+        if self.failure is not None or self._ending:
+            return notify.waiting(self._end(), shown)
         line = notify.summary(shown)
         if held and self._start is not None:
             return f"{line}; the start waits for {', '.join(sorted(map(str, self._start.waiting)))}"

@@ -118,7 +118,7 @@ def waiting(what: str, processes: Sequence[Shown]) -> str:
     For example `shutting down, waiting for 2: web (3 s), db`.
     """
     if not processes:
-        return f"{what}, nothing is left to wait for"
+        return what
     return f"{what}, waiting for {len(processes)}: {_listed(processes)}"
 
 

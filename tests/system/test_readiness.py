@@ -96,8 +96,9 @@ def test_a_start_that_fails_says_why(service: Service) -> None:
     assert service.show("ActiveState") == "failed"
     assert service.show("Result") == "exit-code"
     assert service.show("ExecMainStatus") == "7"
-    assert service.show("StatusText").startswith(f"start failed: {REASON}")
-    assert service.show("StatusErrno") == "10"
+    reason = f"{REASON}; 2 attempts failed (startretries)"
+    assert service.show("StatusText") == f"start failed: {reason}"
+    assert service.show("StatusErrno") == "3"
     told = service.machine.journal(UNIT)
     assert f"the start failed: required process {REASON}" in told
     assert "status=7/NOTRUNNING" in told

@@ -54,7 +54,7 @@ def test_summary(processes: list[Shown], line: str) -> None:
 @pytest.mark.parametrize(
     ("processes", "line"),
     [
-        ([], "shutting down, nothing is left to wait for"),
+        ([], "shutting down"),
         (
             [shown("web", S.STOPPING, 3.2), shown("db", S.RUNNING)],
             "shutting down, waiting for 2: web (3 s), db",
