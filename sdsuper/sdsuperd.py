@@ -255,8 +255,8 @@ async def _serve(
         await web.close()
         signals.uninstall()
         daemon.close()
-        if release_parent is not None:
-            release_parent(0 if service.failure is None else StartError.exit_code)
+    if release_parent is not None:
+        release_parent(0 if service.failure is None else StartError.exit_code)
     if service.failure is not None:
         raise StartError(f"the start failed: required process {service.failure}")
     # Asked at the very end: while replies were finished a restart may have become a shutdown.

@@ -89,16 +89,19 @@ class Service:
         period = watchdog.period(os.environ, os.getpid())
         if period is not None and self._notifier.enabled:
             self._heartbeat = Heartbeat(period, self._notifier, health, self._report)
-        if self._ready is Ready.RUNNING:
+        awaited = not self.up or self._notifier.enabled
+        if self._ready is Ready.RUNNING and awaited:
             self._start = Readiness()
-            self.groups_changed()
+            self._start.choose(self._manager.processes)
 
     def started(self) -> None:
         """Everything that starts by itself was started."""
-        if self._start is not None:
-            self._settle()
-        elif not self._ending:
+        if self._ending:
+            return
+        if self._ready is Ready.STARTED:
             self._tell_up()
+        elif self._start is not None:
+            self._settle()
         self._tell_soon()
 
     def restarting(self) -> None:

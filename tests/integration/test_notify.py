@@ -185,11 +185,22 @@ def test_all_are_required_where_none_is(start_daemon: StartDaemon, systemd: Syst
         environment={"NOTIFY_SOCKET": systemd.path},
     )
     assert "STATUS=2 running, 1 stopped" in systemd.hear_until("READY=1")
+    systemd.hear_silence(1.0)
+    assert sum("READY=1" in message for message in systemd.heard) == 1
 
 
 def test_without_programs_it_is_up_at_once(start_daemon: StartDaemon, systemd: Systemd) -> None:
     start_daemon("", settings=RUNNING, environment={"NOTIFY_SOCKET": systemd.path})
-    assert systemd.hear_until(".") == "READY=1\nSTATUS=0 running"
+    systemd.hear_silence(1.0)
+    assert systemd.heard[0] == "READY=1\nSTATUS=0 running"
+    assert sum("READY=1" in message for message in systemd.heard) == 1
+
+
+def test_programs_that_are_up_at_once(start_daemon: StartDaemon, systemd: Systemd) -> None:
+    start_daemon(slow_cat("web", 0), settings=RUNNING, environment={"NOTIFY_SOCKET": systemd.path})
+    systemd.hear_silence(1.0)
+    assert systemd.heard[0] == "READY=1\nSTATUS=1 running"
+    assert sum("READY=1" in message for message in systemd.heard) == 1
 
 
 def test_a_required_program_that_is_given_up_fails_the_start(systemd: Systemd) -> None:
