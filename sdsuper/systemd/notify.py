@@ -30,7 +30,8 @@ def reloading(monotonic_seconds: float) -> str:
 
 def status(text: str) -> str:
     """Return the message that sets the status line of `systemctl status`."""
-    return f"STATUS={text}"
+    # A line of its own would be another message.
+    return f"STATUS={' '.join(text.splitlines())}"
 
 
 def extend_timeout(seconds: float) -> str:

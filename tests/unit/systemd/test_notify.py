@@ -108,6 +108,10 @@ def test_seconds_are_shown_for_what_should_pass(
     assert notify.shown(process, 10.0) == Shown(name, state, seconds)
 
 
+def test_a_status_is_one_line_whatever_it_quotes() -> None:
+    assert notify.status('found="a\nREADY=1"') == 'STATUS=found="a READY=1"'
+
+
 def test_a_reload_carries_the_monotonic_clock_in_microseconds() -> None:
     assert notify.reloading(12.5) == "RELOADING=1\nMONOTONIC_USEC=12500000"
 
