@@ -6,6 +6,15 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sdsuper.config.journaling import (
+    PRIORITIES,
+    JournalFull,
+    format_level_pattern,
+    format_priority,
+    parse_level_pattern,
+    parse_priority,
+    parse_rate,
+)
 from sdsuper.config.option import Kind
 from sdsuper.config.types import Account, Autorestart, Containment, Ready
 from sdsuper.values import (
@@ -226,6 +235,17 @@ def _format_ready(ready: Ready) -> str:
     return ready.value
 
 
+def _parse_journal_full(text: str) -> JournalFull:
+    try:
+        return JournalFull(text.lower())
+    except ValueError:
+        raise ValueError(f"neither drop nor wait: {text!r}") from None
+
+
+def _format_journal_full(policy: JournalFull) -> str:
+    return policy.value
+
+
 def _parse_socket_file(text: str) -> str:
     if not text:
         raise ValueError("empty path")
@@ -333,6 +353,23 @@ PAYLOAD_LENGTH = Kind(
 )
 READY = Kind("ready", "started or running", _parse_ready, _format_ready, ("started", "running"))
 USER = Kind("user", "a login name, or the number of an existing account", parse_user, str)
+PRIORITY = Kind(
+    "priority",
+    f"{', '.join(PRIORITIES)}, or 0 to 7",
+    parse_priority,
+    format_priority,
+    PRIORITIES,
+)
+LEVEL_PATTERN = Kind(
+    "pattern",
+    "a regular expression with a group (?P<level>...)",
+    parse_level_pattern,
+    format_level_pattern,
+)
+RATE = Kind("rate", "lines per interval: 1000/s, 600/min or 1000/30s", parse_rate, str)
+JOURNAL_FULL = Kind(
+    "drop or wait", "drop or wait", _parse_journal_full, _format_journal_full, ("drop", "wait")
+)
 SERVER_URL = Kind("URL or AUTO", "a URL, or AUTO", _parse_server_url, _format_server_url)
 ENVIRONMENT = Kind(
     "variables", 'KEY="value" pairs, separated by commas', _parse_environment, format_environment

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from re import Pattern
 from typing import Literal
 
+from sdsuper.config.journaling import LEVEL_GROUP, LEVELS, JournalFull, Rate
 from sdsuper.config.kinds import (
     ADDRESS,
     AUTORESTART,
@@ -24,7 +26,9 @@ from sdsuper.config.kinds import (
     EXIT_CODES,
     FILE,
     INTEGER,
+    JOURNAL_FULL,
     LEVEL,
+    LEVEL_PATTERN,
     LOG,
     MAIN_LOG,
     NAME,
@@ -33,6 +37,8 @@ from sdsuper.config.kinds import (
     OWNER,
     PATH,
     PAYLOAD_LENGTH,
+    PRIORITY,
+    RATE,
     READY,
     SECONDS,
     SERVER_URL,
@@ -48,6 +54,8 @@ from sdsuper.errors import Problem
 from sdsuper.values import Level
 
 __all__ = [
+    "LEVELS",
+    "LEVEL_GROUP",
     "PROGRAM_KINDS",
     "Account",
     "Autorestart",
@@ -58,10 +66,12 @@ __all__ = [
     "FcgiSocketConfig",
     "GroupConfig",
     "IncludeConfig",
+    "JournalFull",
     "ListenerPoolConfig",
     "Location",
     "Note",
     "ProcessConfig",
+    "Rate",
     "Ready",
     "RpcInterfaceConfig",
     "ServerConfig",
@@ -133,6 +143,21 @@ class ChannelConfig:
         default=False,
         expand=Expand.PROCESS,
         help="Send each line to systemd's journal too; as `journal` of [supervisord] where unset.",
+    )
+    journal_full: JournalFull = option(
+        JOURNAL_FULL,
+        default=JournalFull.DROP,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="When the journal takes nothing: read on, and drop what is beyond some MiB, or let "
+        "the process wait, for as long as it takes.",
+    )
+    priority: int = option(
+        PRIORITY,
+        default=6,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="The priority in the journal of lines that do not say, by `<N>` or priority_pattern.",
     )
     auto: bool = False
 
@@ -271,6 +296,22 @@ class ProcessConfig:
     )
     stdout: ChannelConfig = prefixed("stdout_")
     stderr: ChannelConfig = prefixed("stderr_")
+    priority_pattern: Pattern[bytes] | None = option(
+        LEVEL_PATTERN,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="A regular expression whose group `level` is the level of a line, for its priority "
+        "in the journal; a `%` in it is written twice.",
+    )
+    log_rate: Rate | None = option(
+        RATE,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How many lines each process may send to the journal, both channels together; "
+        "log files get all.",
+    )
     serverurl: str | None = option(
         SERVER_URL,
         default=None,

@@ -26,7 +26,10 @@ from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
+from sdsuper.logs.origin import Origin
+from sdsuper.logs.rate import LogRate
 from sdsuper.logs.reader import Reader
+from sdsuper.logs.sinks import Shared
 from sdsuper.values import Level, Namespec
 
 _FINISH_STEP = 0.05
@@ -97,6 +100,7 @@ class Outlets:
         self._released = False
         self._pipes: list[Pipe] = []
         self._program = config.program
+        self._shared = _shared(name, config)
         self._configs: dict[ChannelName, ChannelConfig] = {"stdout": config.stdout}
         if not config.redirect_stderr:
             self._configs["stderr"] = config.stderr
@@ -121,6 +125,7 @@ class Outlets:
                     report=self._report,
                     group=self._name.group,
                     program=self._program,
+                    shared=self._shared,
                 )
 
     def _path(self, channel: ChannelName, config: ChannelConfig) -> str | None:
@@ -302,11 +307,22 @@ class Outlets:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
-                OPEN_FILES.finish(min(left, _FINISH_STEP))
-                JOURNAL.finish(min(left, _FINISH_STEP))
+                step = min(left, _FINISH_STEP)
+                OPEN_FILES.finish(step)
+                JOURNAL.finish(step)
+                if pipe.channel.stalled and not JOURNAL.responsive:
+                    time.sleep(step)  # it is away, and this program asked to wait for it
                 self.drain(pipe)
             self.disconnect(pipe)
         self.release()
+
+
+def _shared(name: Namespec, config: ProcessConfig) -> Shared:
+    rate = None
+    if config.log_rate is not None:
+        origin = Origin(name.process, group=name.group, program=config.program)
+        rate = LogRate(config.log_rate, origin)
+    return Shared(config.priority_pattern, rate)
 
 
 def _text(data: bytes) -> str:

@@ -33,12 +33,13 @@ class JournalPump:
     def start(self) -> None:
         """Begin; what waits from before counts too."""
         self._journal.on_waiting = self._wait
+        self._journal.on_reminder = asyncio.get_running_loop().call_at
         if not self._journal.idle:
             self._wait()
 
     def stop(self) -> None:
         """Let go of the loop."""
-        self._journal.on_waiting = None
+        self._journal.on_waiting = self._journal.on_reminder = None
         self._unwatch()
         if self._timer is not None:
             self._timer.cancel()

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sdsuper.config.model import ChannelConfig
 from sdsuper.logs.origin import Origin
-from sdsuper.logs.sinks import SINKS, Sink, SinkFactory
+from sdsuper.logs.sinks import NOTHING_SHARED, SINKS, Shared, Sink, SinkFactory
 from sdsuper.logs.trouble import Data, Trouble
 from sdsuper.values import Level
 
@@ -30,6 +30,7 @@ class Channel:
         sinks: What to make sinks with.
         group: The group it is in.
         program: The program it is a process of.
+        shared: What it shares with the other channel.
 
     Attributes:
         dropped: Bytes that a sink could not take, since the process was configured.
@@ -47,6 +48,7 @@ class Channel:
         sinks: Mapping[str, SinkFactory] = SINKS,
         group: str = "",
         program: str = "",
+        shared: Shared = NOTHING_SHARED,
     ) -> None:
         self.process = process
         self.channel = channel
@@ -56,7 +58,7 @@ class Channel:
         self.dropped = 0
         self._report = report
         self._origin = Origin(process, channel, group, program)
-        made = (make(self._origin, config, path) for make in sinks.values())
+        made = (make(self._origin, config, path, shared) for make in sinks.values())
         self._sinks: tuple[Sink, ...] = tuple(sink for sink in made if sink is not None)
         self._failing: dict[str, int] = {}  # target -> bytes lost since it fails
 

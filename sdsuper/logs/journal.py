@@ -101,6 +101,7 @@ class Journal:
         address: The socket of the journal; a change takes effect with the next connection.
         on_waiting: Called when something begins to wait. See to it that `flush` is called:
             when `fd` is writable, or after a moment where it is None.
+        on_reminder: Calls a function at a monotonic second.
         waiting: Bytes in all queues; their owners count them.
         error: Why the latest entry was not taken.
     """
@@ -108,6 +109,7 @@ class Journal:
     def __init__(self, address: str = ADDRESS) -> None:
         self.address = address
         self.on_waiting: Callable[[], None] | None = None
+        self.on_reminder: Callable[[float, Callable[[], None]], object] | None = None
         self.waiting = 0
         self.error = OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         self._socket: socket.socket | None = None
@@ -209,6 +211,11 @@ class Journal:
         self._queues[queue] = None
         if len(self._queues) == 1 and self.on_waiting is not None:
             self.on_waiting()
+
+    def remind(self, when: float, callback: Callable[[], None]) -> None:
+        """Call a function at a monotonic second, where somebody keeps a clock for us."""
+        if self.on_reminder is not None:
+            self.on_reminder(when, callback)
 
     def flush(self) -> bool:
         """Send what waits, up to a bound; return whether nothing waits any longer."""

@@ -35,6 +35,8 @@ _SMALL_BYTES = 32 * 1024
 _CLOSE_S = 0.001
 _PAUSE_S = 0.001  # epoll counts in milliseconds
 _STALLED_PAUSE_S = 0.01
+_STALLED_PAUSE_MAX_S = 0.25
+_STALLED_SHARE = 16  # a pipe that was left alone for so long is asked again after this part of it
 
 _EOF = 0
 _NOTHING = -1  # there is nothing to read at the moment
@@ -71,6 +73,7 @@ class Reader:
         self.fd = fd
         self.pause = 0.0
         self._last_read = 0.0
+        self._stalled_since: float | None = None
         self._enlarged = False
         self._channel = channel
         self._on_log = on_log
@@ -87,8 +90,9 @@ class Reader:
     def read_ready(self) -> bool:
         """Read and log what is there, up to a bound. Returns False at the end of the stream."""
         if self._channel.stalled and not self._channel.catch_up():
-            self.pause = _STALLED_PAUSE_S
+            self._wait()
             return True  # unread, the child's own pipe slows it down
+        self._stalled_since = None
         taken = 0
         for _ in range(ROUNDS_MAX):
             count = self._read()
@@ -97,6 +101,13 @@ class Reader:
                 break
         self._pace(taken)
         return count != _EOF
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        if self._stalled_since is None:
+            self._stalled_since = now
+        share = (now - self._stalled_since) / _STALLED_SHARE
+        self.pause = min(max(_STALLED_PAUSE_S, share), _STALLED_PAUSE_MAX_S)
 
     def _pace(self, taken: int) -> None:
         now = time.monotonic()

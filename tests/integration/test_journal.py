@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from sdsuper.logs.rate import SUPPRESSED_ID
 from tests.integration.harness import Daemon
 from tests.journald import Journald
 
@@ -150,6 +152,82 @@ def test_a_stuck_journal_holds_nobody_up_and_drops_are_told(daemon: Daemon, path
         dropped = int(line.split()[-4])
         assert 30_000_000 < dropped < 40_000_000
     journald.close()
+
+
+PADDED = 100
+LINES = 60_000
+
+
+def test_who_asked_to_wait_loses_nothing_to_a_stuck_journal(daemon: Daemon, path: str) -> None:
+    daemon.write(
+        f'[program:flood]\ncommand=sh -c "{FLOOD}"\nstartsecs=0\nautorestart=false\n'
+        "stdout_logfile=journal\n"
+        f"[program:waiter]\ncommand=seq -f %%0{PADDED}.0f {LINES}\nstartsecs=0\n"
+        "autorestart=false\nstdout_logfile=%(here)s/waiter.log\nstdout_journal=true\n"
+        "stdout_journal_full=wait\n"
+    )
+    with closing(Journald(path).bind()) as journald, daemon:
+        # The one that asked for nothing comes to its end once the journal counts as stuck.
+        daemon.wait_state("flood", "EXITED", timeout=60)
+        assert daemon.state("waiter") == "RUNNING"
+        held = (daemon.dir / "waiter.log").stat().st_size
+        assert held < 1024 * 1024
+        journald.serve()
+        daemon.wait_state("waiter", "EXITED", timeout=60)
+        wanted = [b"%0*d" % (PADDED, number) for number in range(1, LINES + 1)]
+        wait_messages(daemon, journald, wanted, SYSLOG_IDENTIFIER="waiter")
+        assert (daemon.dir / "waiter.log").stat().st_size == LINES * (PADDED + 1)
+        assert "'waiter' stdout: cannot write" not in daemon.log()
+
+
+def test_who_waits_for_a_journal_that_is_away_can_be_stopped(daemon: Daemon) -> None:
+    settings = "stdout_logfile=journal\nstdout_journal_full=wait\n"
+    daemon.write(
+        f"[program:waiter]\ncommand=yes\n{settings}"
+        f"[program:stubborn]\ncommand=sh -c 'trap \"\" TERM; yes'\nstopwaitsecs=1\n{settings}"
+        "[program:quiet]\ncommand=cat\nstdout_logfile=%(here)s/quiet.log\n"
+    )
+    with daemon:
+        daemon.wait_state("waiter", "RUNNING")
+        daemon.wait_log("no journal at")
+        daemon.wait(lambda: is_blocked(daemon.pid_of("waiter")), 20, "it waits")
+        daemon.rpc.supervisor.sendProcessStdin("quiet", "hello\n")
+        daemon.wait(lambda: (daemon.dir / "quiet.log").read_bytes() == b"hello\n")
+        daemon.rpc.supervisor.stopProcess("waiter")
+        assert daemon.state("waiter") == "STOPPED"
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait_end(60) == 0
+        assert "bytes did not reach the journal" in daemon.log()
+
+
+def is_blocked(pid: int) -> bool:
+    return "pipe" in Path(f"/proc/{pid}/wchan").read_text(encoding="ascii")
+
+
+def test_levels_and_a_rate(daemon: Daemon, journald: Journald) -> None:
+    klog = ["I1124 21:00:00.000001 1 a.go:1] up", "E1124 21:00:00.000001 1 a.go:2] bad", "plain"]
+    (daemon.dir / "kube.txt").write_text("\n".join([*klog, ""]))
+    daemon.write(
+        "[program:kube]\nredirect_stderr=true\n"
+        "command=sh -c 'cat kube.txt; exec cat'\ndirectory=%(here)s\n"
+        "priority_pattern=^(?P<level>[IWEF])\\d{4} \n"
+        "stdout_priority=notice\nstdout_logfile=%(here)s/kube.log\nstdout_journal=true\n"
+        "[program:many]\ncommand=sh -c 'seq 100; exec cat'\nlog_rate=10/2s\n"
+        "stdout_logfile=%(here)s/many.log\nstdout_journal=true\n"
+    )
+    with daemon:
+        wait_messages(daemon, journald, [line.encode() for line in klog], SYSLOG_IDENTIFIER="kube")
+        found = journald.found(SYSLOG_IDENTIFIER="kube")
+        assert [entry["PRIORITY"] for entry in found] == [b"6", b"3", b"5"]
+        assert (daemon.dir / "kube.log").read_text().splitlines() == klog
+        # Nothing more is written, and yet it is told.
+        daemon.wait(lambda: journald.found(MESSAGE_ID=SUPPRESSED_ID), 20, "it is told")
+        [told] = journald.found(MESSAGE_ID=SUPPRESSED_ID)
+        assert (told["N_DROPPED"], told["SDSUPER_PROCESS"]) == (b"90", b"many")
+        assert (daemon.dir / "many.log").read_text().split() == list(map(str, range(1, 101)))
+        daemon.rpc.supervisor.sendProcessStdin("many", "again\n")
+        wanted = [*map(b"%d".__mod__, range(1, 11)), b"again"]
+        wait_messages(daemon, journald, wanted, SYSLOG_IDENTIFIER="many", SDSUPER_STREAM="stdout")
 
 
 def test_a_stopped_journal_does_not_delay_the_end_for_ever(daemon: Daemon, path: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from sdsuper.config.model import ChannelConfig
 from sdsuper.logs.origin import Origin
+from sdsuper.logs.rate import LogRate
 from sdsuper.logs.sinks.file import FileSink
 from sdsuper.logs.sinks.journal import JournalSink
 from sdsuper.logs.sinks.syslog import SyslogSink
@@ -48,7 +51,23 @@ class Sink(Protocol):
         """Let go until the next open; return what that lost."""
 
 
-def _file(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | None:
+@dataclass(frozen=True)
+class Shared:
+    """What both channels of a process share.
+
+    Attributes:
+        pattern: Finds the level of a line.
+        rate: How many lines the journal may get.
+    """
+
+    pattern: re.Pattern[bytes] | None = None
+    rate: LogRate | None = None
+
+
+NOTHING_SHARED = Shared()
+
+
+def _file(origin: Origin, config: ChannelConfig, path: str | None, shared: Shared) -> Sink | None:
     if path is None:
         return None
     return FileSink(
@@ -59,15 +78,20 @@ def _file(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | Non
     )
 
 
-def _syslog(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | None:
+def _syslog(origin: Origin, config: ChannelConfig, path: str | None, shared: Shared) -> Sink | None:
     return SyslogSink(process=origin.process) if config.syslog else None
 
 
-def _journal(origin: Origin, config: ChannelConfig, path: str | None) -> Sink | None:
-    return JournalSink(origin) if config.journal else None
+def _journal(
+    origin: Origin, config: ChannelConfig, path: str | None, shared: Shared
+) -> Sink | None:
+    if not config.journal:
+        return None
+    return JournalSink(origin, config, pattern=shared.pattern, rate=shared.rate)
 
 
-SinkFactory = Callable[[Origin, ChannelConfig, str | None], Sink | None]
-"""Makes a sink of (whose output, settings, path), or None where the settings want none."""
+SinkFactory = Callable[[Origin, ChannelConfig, str | None, Shared], Sink | None]
+"""Makes a sink of (whose output, settings, path, what both channels share), or None where none is
+wanted."""
 
 SINKS: Mapping[str, SinkFactory] = {"file": _file, "syslog": _syslog, "journal": _journal}

@@ -6,8 +6,10 @@ import re
 from collections import deque
 from collections.abc import Callable
 
+from sdsuper.config.model import LEVEL_GROUP, LEVELS, ChannelConfig, JournalFull
 from sdsuper.logs.journal import FIELD_MAX_BYTES, JOURNAL, TOTAL_MAX_BYTES, Journal, field, fields
 from sdsuper.logs.origin import Origin
+from sdsuper.logs.rate import LineFilter, LogRate
 from sdsuper.logs.trouble import Data, Trouble
 
 WAITING_MAX_BYTES = 4 * 1024 * 1024
@@ -19,7 +21,10 @@ STALLED_BYTES = 256 * 1024
 LINE_BREAK_FIELD = b"SDSUPER_LINE_BREAK"
 """Why a message ends where no line does: eof, line-max, pid-change, as journald's _LINE_BREAK."""
 
-_PRIORITY_INFO = 6  # syslog(3); systemd's default for both channels
+PATTERN_BYTES = 512
+"""How much of a line `priority_pattern` sees: what it costs must not depend on the line."""
+
+_PRIORITY_FIELDS = tuple(b"PRIORITY=%d\n" % number for number in range(8))
 _PRIORITY_PREFIX = re.compile(rb"<0{0,2}([0-7])>")  # sd-daemon(3)
 _WRITE_ENTRIES = 500  # some 2 ms; what is more waits for its turn
 _STRETCH_BYTES = 512  # what a stretch of its own costs
@@ -40,18 +45,29 @@ class JournalSink:
 
     Args:
         origin: Whose output it is, at the moment of each write.
+        config: The priority of lines that do not say, and what to do when the journal is full.
+        pattern: Finds the level of a line.
+        rate: How many lines may go out; it is shared by both channels.
         journal: The way there.
-        priority: Of lines that do not say (syslog(3)).
     """
 
     target = "the journal"
 
     def __init__(
-        self, origin: Origin, *, journal: Journal = JOURNAL, priority: int = _PRIORITY_INFO
+        self,
+        origin: Origin,
+        config: ChannelConfig,
+        *,
+        pattern: re.Pattern[bytes] | None = None,
+        rate: LogRate | None = None,
+        journal: Journal = JOURNAL,
     ) -> None:
         self._origin = origin
         self._journal = journal
-        self._priority = priority
+        self._levels = _Levels(config.priority, pattern)
+        self._waits = config.journal_full is JournalFull.WAIT
+        self._rate = rate
+        self._filter = None if rate is None else LineFilter(lambda: rate.admit(origin))
         self._invocation: str | None = None  # of the last stretch; None: it takes no more
         self._stretches: deque[_Stretch] = deque()
         self._waiting = 0
@@ -63,6 +79,10 @@ class JournalSink:
 
     def write(self, data: Data) -> Trouble | None:
         """Send the lines that are complete now, or keep them; return what went wrong."""
+        if self._filter is not None:
+            data = self._filter.feed(bytes(data))
+            if not data:
+                return None
         size = len(data)
         journal = self._journal
         # What drops does so until there is room again for more than the next few bytes.
@@ -93,7 +113,7 @@ class JournalSink:
     def _begin_stretch(self) -> None:
         origin = self._origin
         self._invocation = origin.invocation
-        self._stretches.append(_Stretch(_head(origin), self._priority))
+        self._stretches.append(_Stretch(_head(origin), self._levels))
         self._count(_STRETCH_BYTES)
 
     def _end_stretch(self, reason: bytes) -> None:
@@ -124,9 +144,14 @@ class JournalSink:
 
     @property
     def stalled(self) -> bool:
-        """Whether the journal is slow and so much waits that no more should be read."""
+        """Whether so much waits that no more should be read.
+
+        For a slow journal everybody waits; for one that is stuck or away, who asked for it.
+        """
         journal = self._journal
-        return (self._waiting >= STALLED_BYTES or journal.crowded) and journal.responsive
+        return (self._waiting >= STALLED_BYTES or journal.crowded) and (
+            self._waits or journal.responsive
+        )
 
     def catch_up(self) -> None:
         """Do nothing: what waits has its turn as soon as the journal takes more."""
@@ -134,6 +159,9 @@ class JournalSink:
     def flush(self) -> bool:
         """Send a line that has no end yet; return whether nothing waits any longer."""
         self._end_stretch(_AT_END)
+        if self._filter is not None and self._rate is not None:
+            self._filter.flush()
+            self._rate.tell()
         if not self._behind:
             self._send(_WRITE_ENTRIES)
         return not self._behind
@@ -149,6 +177,31 @@ class JournalSink:
         self.flush()
 
 
+class _Levels:
+    """Lines -> the field that says their priority.
+
+    Args:
+        default: The priority of lines that do not say.
+        pattern: Finds the level of a line.
+    """
+
+    __slots__ = ("_default", "_pattern")
+
+    def __init__(self, default: int, pattern: re.Pattern[bytes] | None) -> None:
+        self._default = _PRIORITY_FIELDS[default]
+        self._pattern = pattern
+
+    def split(self, line: bytes) -> tuple[bytes, bytes]:
+        """Return the field, and the line without the prefix that may have said it."""
+        if line.startswith(b"<") and (prefix := _PRIORITY_PREFIX.match(line)):
+            return _PRIORITY_FIELDS[int(prefix[1])], line[prefix.end() :]
+        if self._pattern is not None and (found := self._pattern.search(line, 0, PATTERN_BYTES)):
+            number = LEVELS.get((found[LEVEL_GROUP] or b"").lower())
+            if number is not None:
+                return _PRIORITY_FIELDS[number], line
+        return self._default, line
+
+
 class _Stretch:
     """Output of one invocation that is not sent yet, and how far its last line has come.
 
@@ -157,13 +210,13 @@ class _Stretch:
         ended: Why no more comes, None while it may: a last line without an end is sent, too.
     """
 
-    __slots__ = ("_default", "_fields", "_line_priority", "data", "ended")
+    __slots__ = ("_fields", "_levels", "_line_priority", "data", "ended")
 
-    def __init__(self, own_fields: bytes, priority: int) -> None:
+    def __init__(self, own_fields: bytes, levels: _Levels) -> None:
         self.data = bytearray()
         self.ended: bytes | None = None
         self._fields = own_fields
-        self._default = b"PRIORITY=%d\n" % priority
+        self._levels = levels
         self._line_priority: bytes | None = None  # of a line whose first part is sent
 
     def tear(self) -> int:
@@ -200,10 +253,7 @@ class _Stretch:
     def _send_line(self, line: bytes, reason: bytes | None, send: Callable[[bytes], bool]) -> bool:
         priority = self._line_priority
         if priority is None:
-            priority = self._default
-            if line.startswith(b"<") and (prefix := _PRIORITY_PREFIX.match(line)):
-                priority = b"PRIORITY=%b\n" % prefix[1]
-                line = line[prefix.end() :]
+            priority, line = self._levels.split(line)
         if line and not send(self._entry(priority, line, reason)):
             return False
         self._line_priority = priority if reason is _TOO_LONG else None

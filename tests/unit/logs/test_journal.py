@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdsuper.config.model import ChannelConfig
+from sdsuper.config.journaling import parse_level_pattern
+from sdsuper.config.model import ChannelConfig, JournalFull
 from sdsuper.logs import journal as journal_module
 from sdsuper.logs.journal import FIELD_MAX_BYTES, Journal, field, fields
 from sdsuper.logs.origin import Origin
-from sdsuper.logs.sinks import SINKS
+from sdsuper.logs.sinks import NOTHING_SHARED, SINKS
 from sdsuper.logs.sinks import journal as sink_module
 from sdsuper.logs.sinks.journal import JournalSink
 from tests.journald import Journald, parse
@@ -47,7 +48,7 @@ def origin() -> Origin:
 
 @pytest.fixture
 def sink(journal: Journal, origin: Origin) -> JournalSink:
-    made = JournalSink(origin, journal=journal)
+    made = JournalSink(origin, ChannelConfig(), journal=journal)
     made.open()
     return made
 
@@ -143,6 +144,49 @@ def test_what_a_line_becomes(
     assert [(entry["PRIORITY"], entry["MESSAGE"]) for entry in entries] == expected
 
 
+PATTERNS = {
+    "klog": r"^(?P<level>[IWEF])\d{4} ",
+    "logfmt": r"level=(?P<level>\w+)",
+    "json": r'"level":"(?P<level>\w+)"',
+    "any": r"(?P<level>x)?",
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line", "priority", "message"),
+    [
+        ("klog", b"I1124 21:00:00.000001       1 server.go:5] up", b"6", None),
+        ("klog", b"W1124 21:00:00.000001       1 server.go:5] hm", b"4", None),
+        ("klog", b"E1124 21:00:00.000001       1 server.go:5] no", b"3", None),
+        ("klog", b"F1124 21:00:00.000001       1 server.go:5] end", b"2", None),
+        ("klog", b"Even this has no level", b"5", None),
+        ("klog", b"<7>E1124 a prefix wins", b"7", b"E1124 a prefix wins"),
+        ("logfmt", b"time=1 level=warn msg=x", b"4", None),
+        ("logfmt", b"time=1 level=4 msg=x", b"4", None),
+        ("logfmt", b"time=1 level=odd msg=x", b"5", None),
+        ("logfmt", b"x" * 500 + b"level=err", b"3", None),
+        ("logfmt", b"x" * 512 + b"level=err", b"5", None),
+        ("json", b'{"level":"error","ts":"2026"}', b"3", None),
+        ("json", b'{"level":"FATAL","msg":"\xff"}', b"2", None),
+        ("any", b"the group takes no part", b"5", None),
+    ],
+)
+def test_a_pattern_finds_the_level(
+    pattern: str,
+    line: bytes,
+    priority: bytes,
+    message: bytes | None,
+    journald: Journald,
+    journal: Journal,
+    origin: Origin,
+) -> None:
+    found = parse_level_pattern(PATTERNS[pattern])
+    sink = JournalSink(origin, ChannelConfig(priority=5), pattern=found, journal=journal)
+    sink.write(line + b"\n")
+    [entry] = map(dict, journald.taken())
+    assert (entry["PRIORITY"], entry["MESSAGE"]) == (priority, message or line)
+
+
 def pieces(journald: Journald) -> list[tuple[int, bytes, bytes | None]]:
     return [
         (len(entry["MESSAGE"]), entry["PRIORITY"], entry.get("SDSUPER_LINE_BREAK"))
@@ -225,7 +269,7 @@ class Taken(Journal):
         return True
 
     def feed(self, chunks: list[bytes]) -> None:
-        sink = JournalSink(Origin("p", invocation="1"), journal=self)
+        sink = JournalSink(Origin("p", invocation="1"), ChannelConfig(), journal=self)
         for chunk in chunks:
             sink.write(chunk)
         sink.flush()
@@ -288,6 +332,25 @@ def test_children_are_slowed_down_by_a_slow_journal_only(
     assert not sink.stalled
 
 
+def test_who_asked_to_wait_is_slowed_down_by_a_journal_that_is_away(
+    address: str, journal: Journal, origin: Origin
+) -> None:
+    config = ChannelConfig(journal_full=JournalFull.WAIT)
+    sink = JournalSink(origin, config, journal=journal)
+    sink.write(b"x" * (sink_module.STALLED_BYTES - 1000))
+    assert not sink.stalled
+    sink.write(b"x" * 1000 + b"\n")
+    assert not journal.responsive
+    assert sink.stalled
+    other = JournalSink(origin, ChannelConfig(), journal=journal)
+    assert not other.stalled
+    journald = Journald(address).bind()
+    assert journal.flush()
+    assert not sink.stalled
+    assert sum(map(len, lines(journald))) == sink_module.STALLED_BYTES
+    journald.close()
+
+
 def test_without_a_journal_lines_wait_for_one(
     address: str, journal: Journal, sink: JournalSink
 ) -> None:
@@ -343,7 +406,7 @@ def test_all_together_have_a_bound_too(
     journal: Journal, sink: JournalSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sink_module, "TOTAL_MAX_BYTES", 2000)
-    other = JournalSink(Origin("other", invocation="1"), journal=journal)
+    other = JournalSink(Origin("other", invocation="1"), ChannelConfig(), journal=journal)
     assert other.write(b"x" * 1000) is None
     trouble = sink.write(b"y" * 1500)
     assert trouble is not None
@@ -352,7 +415,7 @@ def test_all_together_have_a_bound_too(
 
 def test_queues_take_turns(journald: Journald, journal: Journal, sink: JournalSink) -> None:
     sink.write(numbers(100_000))
-    quiet = JournalSink(Origin("quiet", invocation="1"), journal=journal)
+    quiet = JournalSink(Origin("quiet", invocation="1"), ChannelConfig(), journal=journal)
     quiet.write(b"hello\n")
     for _ in range(1000):
         journald.take()
@@ -404,5 +467,5 @@ def test_finish_gives_up(journal: Journal, sink: JournalSink, journald: Journald
 def test_the_settings_choose_it(
     config: ChannelConfig, path: str | None, targets: list[str], origin: Origin
 ) -> None:
-    made = [make(origin, config, path) for make in SINKS.values()]
+    made = [make(origin, config, path, NOTHING_SHARED) for make in SINKS.values()]
     assert [sink.target for sink in made if sink is not None] == targets

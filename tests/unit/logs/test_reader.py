@@ -170,6 +170,30 @@ def test_small_reads_that_follow_closely_ask_for_a_pause(
     bench.ends()
 
 
+def test_a_pipe_that_is_left_alone_is_asked_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, stalled = 100.0, True
+    monkeypatch.setattr("sdsuper.logs.reader.time.monotonic", lambda: now)
+    monkeypatch.setattr(Channel, "stalled", property(lambda self: stalled))
+    bench = Bench(tmp_path)
+    pauses = []
+    for _ in range(200):
+        assert bench.says(b"x")
+        pauses.append(bench.reader.pause)
+        now += bench.reader.pause
+    assert pauses == sorted(pauses)
+    assert 0 < pauses[0] < pauses[-1] == pauses[-2] < 1
+    stalled = False
+    assert bench.says(b"x")
+    stalled = True
+    assert bench.says(b"x")
+    assert bench.reader.pause == pauses[0]
+    stalled = False
+    bench.ends()
+    assert bench.log.read_bytes() == b"x" * 202
+
+
 def test_a_terminal_ends_when_its_other_side_is_gone(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     ours, theirs = os.openpty()

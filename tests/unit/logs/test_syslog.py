@@ -12,7 +12,7 @@ import pytest
 
 from sdsuper.config.model import ChannelConfig
 from sdsuper.logs.origin import Origin
-from sdsuper.logs.sinks import SINKS
+from sdsuper.logs.sinks import NOTHING_SHARED, SINKS
 from sdsuper.logs.sinks.syslog import SyslogSink, program_name
 
 HEADER = rb"<14>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d "
@@ -141,5 +141,5 @@ def test_the_name_is_that_of_the_program(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_settings_choose_the_sinks(
     config: ChannelConfig, path: str | None, targets: list[str]
 ) -> None:
-    made = [make(Origin("cat"), config, path) for make in SINKS.values()]
+    made = [make(Origin("cat"), config, path, NOTHING_SHARED) for make in SINKS.values()]
     assert [sink.target for sink in made if sink is not None] == targets
