@@ -29,12 +29,16 @@ _NUMBERS = {
     for number, name in enumerate(PRIORITIES)
     for word in (name, str(number), *_ALSO[name])
 }
+ANYTHING_MAX = 2
+"""How many `.*` a pattern may have: the time for a line grows with its length to that power."""
+
 LEVELS = {word.encode(): number for word, number in _NUMBERS.items()}
 """What programs call their levels, in lower case, and the priorities they stand for."""
 
 # `{"level"` is no repeat, and {4} is one that leaves no choice.
 _REPEAT = re.compile(r"[*+?]|\{(?!\d+\})(?=\d|,\d)\d*,?\d*\}")
 _TIMES = re.compile(r"[*+]|\{(?=\d|,\d)\d*,?\d*\}")
+_ANYTHING = re.compile(r"(?<!\\)\.(?=[*+]|\{\d*,)")
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _GROUP_OPENS = re.compile(r"\((?:\?(?:P<\w+>|P=\w+|P>|[:=!>]|<[=!]|\w*(?:-\w+)?:?|\(\w+\)))?")
 
@@ -108,6 +112,11 @@ def parse_level_pattern(text: str) -> re.Pattern[bytes]:
         raise ValueError(
             f"a repeated group must not contain a repeat or '|', as one in {text!r} does: "
             "some lines would take it hours"
+        )
+    if len(_ANYTHING.findall(text)) > ANYTHING_MAX:
+        raise ValueError(
+            f"more than {ANYTHING_MAX} of '.*' and '.+' in {text!r}: "
+            "say what stands there, as in [^ ]*"
         )
     return found
 

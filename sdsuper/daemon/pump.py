@@ -34,12 +34,13 @@ class JournalPump:
         """Begin; what waits from before counts too."""
         self._journal.on_waiting = self._wait
         self._journal.on_reminder = asyncio.get_running_loop().call_at
+        self._journal.on_trouble = lambda text: self._report(Level.WARN, text)
         if not self._journal.idle:
             self._wait()
 
     def stop(self) -> None:
         """Let go of the loop."""
-        self._journal.on_waiting = self._journal.on_reminder = None
+        self._journal.on_waiting = self._journal.on_reminder = self._journal.on_trouble = None
         self._unwatch()
         if self._timer is not None:
             self._timer.cancel()

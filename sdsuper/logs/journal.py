@@ -102,6 +102,7 @@ class Journal:
         on_waiting: Called when something begins to wait. See to it that `flush` is called:
             when `fd` is writable, or after a moment where it is None.
         on_reminder: Calls a function at a monotonic second.
+        on_trouble: Takes a line for the daemon's log.
         waiting: Bytes in all queues; their owners count them.
         error: Why the latest entry was not taken.
     """
@@ -110,6 +111,7 @@ class Journal:
         self.address = address
         self.on_waiting: Callable[[], None] | None = None
         self.on_reminder: Callable[[float, Callable[[], None]], object] | None = None
+        self.on_trouble: Callable[[str], None] | None = None
         self.waiting = 0
         self.error = OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         self._socket: socket.socket | None = None
@@ -216,6 +218,11 @@ class Journal:
         """Call a function at a monotonic second, where somebody keeps a clock for us."""
         if self.on_reminder is not None:
             self.on_reminder(when, callback)
+
+    def report(self, text: str) -> None:
+        """Tell the daemon's log of something, where somebody keeps one."""
+        if self.on_trouble is not None:
+            self.on_trouble(text)
 
     def flush(self) -> bool:
         """Send what waits, up to a bound; return whether nothing waits any longer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ PATTERN_BYTES = 512
 
 _PRIORITY_FIELDS = tuple(b"PRIORITY=%d\n" % number for number in range(8))
 _PRIORITY_PREFIX = re.compile(rb"<0{0,2}([0-7])>")  # sd-daemon(3)
+_SLOW_S = 0.02  # a pattern that takes so long for one line has some thousand times the usual
 _WRITE_ENTRIES = 500  # some 2 ms; what is more waits for its turn
 _STRETCH_BYTES = 512  # what a stretch of its own costs
 
@@ -64,7 +66,7 @@ class JournalSink:
     ) -> None:
         self._origin = origin
         self._journal = journal
-        self._levels = _Levels(config.priority, pattern)
+        self._levels = _Levels(config.priority, pattern, self._pattern_is_slow)
         self._waits = config.journal_full is JournalFull.WAIT
         self._rate = rate
         self._filter = None if rate is None else LineFilter(lambda: rate.admit(origin))
@@ -105,6 +107,12 @@ class JournalSink:
         if not self._behind:
             self._send(_WRITE_ENTRIES)
         return None
+
+    def _pattern_is_slow(self) -> None:
+        self._journal.report(
+            f"'{self._origin.process}' {self._origin.channel}: priority_pattern is left alone from "
+            "now on, everything had to wait for it"
+        )
 
     def _count(self, size: int) -> None:
         self._waiting += size
@@ -180,26 +188,43 @@ class JournalSink:
 class _Levels:
     """Lines -> the field that says their priority.
 
+    A pattern that turns out to be slow is not used any more: the whole daemon waits for it.
+
     Args:
         default: The priority of lines that do not say.
         pattern: Finds the level of a line.
+        on_slow: Called when it is used no more.
     """
 
-    __slots__ = ("_default", "_pattern")
+    __slots__ = ("_default", "_on_slow", "_pattern")
 
-    def __init__(self, default: int, pattern: re.Pattern[bytes] | None) -> None:
+    def __init__(
+        self, default: int, pattern: re.Pattern[bytes] | None, on_slow: Callable[[], None]
+    ) -> None:
         self._default = _PRIORITY_FIELDS[default]
         self._pattern = pattern
+        self._on_slow = on_slow
 
     def split(self, line: bytes) -> tuple[bytes, bytes]:
         """Return the field, and the line without the prefix that may have said it."""
         if line.startswith(b"<") and (prefix := _PRIORITY_PREFIX.match(line)):
             return _PRIORITY_FIELDS[int(prefix[1])], line[prefix.end() :]
-        if self._pattern is not None and (found := self._pattern.search(line, 0, PATTERN_BYTES)):
-            number = LEVELS.get((found[LEVEL_GROUP] or b"").lower())
-            if number is not None:
-                return _PRIORITY_FIELDS[number], line
-        return self._default, line
+        if self._pattern is None:
+            return self._default, line
+        begun = time.monotonic()
+        found = self._pattern.search(line, 0, PATTERN_BYTES)
+        if time.monotonic() - begun > _SLOW_S:
+            self._try_again(self._pattern, line)
+        number = None if found is None else LEVELS.get((found[LEVEL_GROUP] or b"").lower())
+        return self._default if number is None else _PRIORITY_FIELDS[number], line
+
+    def _try_again(self, pattern: re.Pattern[bytes], line: bytes) -> None:
+        """Find out whether a pattern was slow, and not the machine busy with something else."""
+        begun = time.thread_time()
+        pattern.search(line, 0, PATTERN_BYTES)
+        if time.thread_time() - begun > _SLOW_S:
+            self._pattern = None
+            self._on_slow()
 
 
 class _Stretch:

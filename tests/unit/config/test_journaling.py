@@ -87,6 +87,7 @@ GOOD_PATTERNS = [
     r"^(?:\d{4}-)+(?P<level>.)",
     r"(?:a{2}){3}(?P<level>.)(?:-\w+)?",
     r"(?i:level)[]=:(*|]+(?P<level>\w+)",
+    r"^.*level.*(?P<level>\d)\.*x\.+",
     r"(?P<q>['\"])?(?P<level>\w+)(?P=q)",
 ]
 
@@ -112,6 +113,7 @@ def test_a_pattern(text: str) -> None:
         (r"(?:a?){30}(?P<level>x)", "a repeated group must not contain"),
         (r"(?:(?:a{1,2}))+(?P<level>x)", "a repeated group must not contain"),
         (r"(?P<level>(a|b)c)*", "a repeated group must not contain"),
+        (r"^.*a.+b.*(?P<level>x)", "more than 2 of"),
         (r"(?:(?:ab)?)*(?P<level>x)", "a repeated group must not contain"),
     ],
 )

@@ -187,6 +187,21 @@ def test_a_pattern_finds_the_level(
     assert (entry["PRIORITY"], entry["MESSAGE"]) == (priority, message or line)
 
 
+def test_a_slow_pattern_is_used_no_more(
+    journald: Journald, journal: Journal, origin: Origin
+) -> None:
+    told: list[str] = []
+    journal.on_trouble = told.append
+    slow = parse_level_pattern(r"[ab]*a[ab]*b[ab]*(?P<level>[cd])")
+    sink = JournalSink(origin, ChannelConfig(), pattern=slow, journal=journal)
+    sink.write(b"aabd\naaabw\n")
+    assert told == []
+    sink.write(b"ab" * 80 + b"\naabd\n")
+    assert len(told) == 1
+    assert "priority_pattern" in told[0]
+    assert [entry["PRIORITY"] for entry in map(dict, journald.taken())] == [b"7", b"6", b"6", b"6"]
+
+
 def pieces(journald: Journald) -> list[tuple[int, bytes, bytes | None]]:
     return [
         (len(entry["MESSAGE"]), entry["PRIORITY"], entry.get("SDSUPER_LINE_BREAK"))
