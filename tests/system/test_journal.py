@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +11,11 @@ import pytest
 
 from sdsuper.logs.rate import SUPPRESSED_ID
 from tests.system.container import SUITES, Container
+from tests.system.sources import UNIT, service_machine
 
 pytestmark = pytest.mark.booted
 
 ROOT = Path(__file__).parents[2]
-LIBRARY = "/usr/local/lib/sdsuper"
-LAUNCHER = f"""\
-#!/usr/bin/python3
-import sys
-sys.path.insert(0, "{LIBRARY}")
-from sdsuper.{{name}} import main
-sys.exit(main())
-"""
 CONFIG = """\
 [supervisord]
 user=root
@@ -98,8 +90,6 @@ autostart=false
 autorestart=false
 startsecs=0
 """
-ROOM = "[Journal]\nStorage=persistent\nSystemMaxUse=4G\nRateLimitIntervalSec=0\n"
-UNIT = "sdsuperd.service"
 JOURNALD = "systemd-journald"
 JOURNALD_SOCKETS = (f"{JOURNALD}.socket", f"{JOURNALD}-dev-log.socket")
 COUNT = 100_000
@@ -109,26 +99,10 @@ RUNNING = "3989f95a335040d2768d8f3f082bf8f2"
 
 @pytest.fixture(scope="module", params=SUITES)
 def machine(request: pytest.FixtureRequest) -> Iterator[Container]:
-    with Container(str(request.param)) as made:
-        for name in ("sdsuper", "h11", "click", "psutil", "sdnotify"):
-            found = importlib.util.find_spec(name)
-            assert found is not None
-            assert found.origin is not None
-            origin = Path(found.origin)
-            package = origin.parent if origin.name == "__init__.py" else origin
-            target = f"{LIBRARY}/{package.name}"
-            made.path(LIBRARY).mkdir(parents=True, exist_ok=True)
-            made.copy_in(package, target)
-        for command in ("sdsuperd", "sdsuperctl"):
-            made.write(f"/usr/bin/{command}", LAUNCHER.format(name=command), 0o755)
-        made.write("/etc/sdsuper/sdsuper.conf", CONFIG)
-        unit = "/etc/systemd/system/sdsuperd.service"
-        made.copy_in(ROOT / "units" / "sdsuperd.service", unit)
-        made.write("/etc/systemd/journald.conf.d/room.conf", ROOM)
+    with service_machine(str(request.param), CONFIG) as made:
         made.write(f"/etc/systemd/system/{UNIT}.d/watchdog.conf", "[Service]\nWatchdogSec=4\n")
-        made.systemctl("restart", "systemd-journald")
         made.systemctl("daemon-reload")
-        made.systemctl("start", "sdsuperd")
+        made.systemctl("start", UNIT)
         yield made
 
 
