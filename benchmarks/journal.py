@@ -89,12 +89,15 @@ class Bench:
         pids = [self._machine.show(unit, "MainPID") for unit in (UNIT, "systemd-journald")]
         before = [self._cpu(pid) for pid in pids]
         match = run[peer](kind)
-        self._machine.run("journalctl", "--sync")
+        self._machine.wait(lambda: self._found(match) == self._lines, f"{peer}: all lines", 60)
         daemon, journald = (self._cpu(pid) - since for pid, since in zip(pids, before, strict=True))
-        found = self._machine.run("journalctl", "-q", "-o", "cat", match).stdout
-        assert found.count("x" * 99 + "\n") == self._lines, f"{peer}: lines are missing"
         writer = float(self._machine.read("/srv/writer"))
         return Cost(*(each / self._lines * 1e6 for each in (writer, daemon, journald)))
+
+    def _found(self, match: str) -> int:
+        self._machine.run("journalctl", "--sync")
+        text = self._machine.run("journalctl", "-q", "-o", "cat", match).stdout
+        return text.count("x" * 99 + "\n")
 
     def _cpu(self, pid: str) -> float:
         """Return the CPU seconds of a process that has one thread."""

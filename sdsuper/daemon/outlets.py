@@ -35,6 +35,9 @@ from sdsuper.values import Level, Namespec
 _FINISH_STEP = 0.05
 """Seconds that a slow reader of our output gets between two looks at whether it keeps up."""
 
+_LEFT_MAX = 16
+"""Pipes of earlier invocations that may wait for a sink: each is a descriptor and some memory."""
+
 ChannelName = Literal["stdout", "stderr"]
 
 _EVENTS = {
@@ -45,7 +48,11 @@ _EVENTS = {
 
 @dataclass(slots=True)
 class Pipe:
-    """One pipe of one invocation on its way to a channel."""
+    """One pipe of one invocation on its way to a channel.
+
+    Attributes:
+        left: Nobody writes to it any more: it runs dry as its sinks take what is in it.
+    """
 
     fd: int
     reader: Reader
@@ -53,6 +60,7 @@ class Pipe:
     pid: int
     invocation: str
     closed: bool = False
+    left: bool = False
     pause: asyncio.TimerHandle | None = None
 
     def read_ready(self) -> bool:
@@ -180,6 +188,9 @@ class Outlets:
             invocation: The identity of the invocation.
             on_stdout: Gets what comes through the first as it comes.
         """
+        left = [pipe for pipe in self._pipes if pipe.left]
+        for pipe in left[: max(0, len(left) - _LEFT_MAX)]:
+            self.disconnect(pipe)
         pipes = [self._connect(stdout, "stdout", pid, invocation, on_stdout)]
         if stderr is not None:
             pipes.append(self._connect(stderr, "stderr", pid, invocation))
@@ -245,6 +256,7 @@ class Outlets:
 
     def finish(self, pipe: Pipe) -> None:
         """Disconnect a pipe that nobody writes to any more, or let it run dry first."""
+        pipe.left = True
         if not pipe.channel.stalled:
             self.disconnect(pipe)
 

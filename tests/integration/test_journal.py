@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -198,6 +199,18 @@ def test_who_waits_for_a_journal_that_is_away_can_be_stopped(daemon: Daemon) -> 
         daemon.signal(signal.SIGTERM)
         assert daemon.wait_end(60) == 0
         assert "bytes did not reach the journal" in daemon.log()
+
+
+def test_many_short_runs_do_not_pile_up_before_a_journal_that_is_away(daemon: Daemon) -> None:
+    daemon.write(
+        "[program:short]\ncommand=seq -f %%0999.0f 30\nstartsecs=0\nautorestart=true\n"
+        "stdout_logfile=journal\nstdout_journal_full=wait\n"
+    )
+    with daemon:
+        idle = len(os.listdir(f"/proc/{daemon.pid}/fd"))
+        daemon.wait(lambda: daemon.log().count("exited: short") > 200, 60, "many runs")
+        assert len(os.listdir(f"/proc/{daemon.pid}/fd")) < idle + 40
+        daemon.wait_log("CRIT 'short' stdout: cannot write the journal", 60)
 
 
 def is_blocked(pid: int) -> bool:
