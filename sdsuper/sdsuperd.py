@@ -27,10 +27,18 @@ from sdsuper.daemon.reload import Source
 from sdsuper.errors import ConfigError, SdsuperError, StartError, UsageError
 from sdsuper.logs.auto import clean_auto_logs
 from sdsuper.logs.journal import ADDRESS, JOURNAL
+from sdsuper.server.kept import KeptSockets
 from sdsuper.server.registry import build_registry, startup_notes
-from sdsuper.server.sockets import Listener, open_listeners, server_url
+from sdsuper.server.sockets import (
+    Listener,
+    control_server,
+    open_control,
+    open_listeners,
+    server_url,
+)
 from sdsuper.server.web import WebServer
 from sdsuper.systemd.notify import Notifier, status
+from sdsuper.systemd.sockets import passed, runtime_directory
 from sdsuper.values import Level
 
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
@@ -103,6 +111,8 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
         config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(_read_again, os.path.abspath(given), command_line.overrides)
+    directory = runtime_directory(os.environ, os.getpid())
+    kept = KeptSockets(passed(os.environ, os.getpid()), directory, notifier)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
     journal = OwnJournal() if is_on_stderr(os.environ) else None
     # A traceback on stderr for whoever ends a daemon that hangs by SIGABRT, as systemd does.
@@ -111,8 +121,9 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
     outcome = None
     while True:
         source = Source(read, config)
-        outcome = _run_once(source, notifier, journal, outcome)
+        outcome = _run_once(source, notifier, journal, kept, outcome)
         if not outcome.restart:
+            kept.close()
             return 0
         config = source.next or read()
 
@@ -138,7 +149,11 @@ class Outcome(NamedTuple):
 
 
 def _run_once(
-    source: Source, notifier: Notifier, journal: OwnJournal | None, before: Outcome | None
+    source: Source,
+    notifier: Notifier,
+    journal: OwnJournal | None,
+    kept: KeptSockets,
+    before: Outcome | None,
 ) -> Outcome:
     """Run one daemon from its setup to its end.
 
@@ -148,6 +163,7 @@ def _run_once(
         source: The configuration.
         notifier: The way to systemd.
         journal: The way to the journal, None where the log does not go there.
+        kept: Sockets that systemd passed, or holds for the next daemon.
         before: What came of the daemon before this one.
 
     Raises:
@@ -171,8 +187,13 @@ def _run_once(
         limits.raise_own()
         locks = setup.Locks()
         stack.callback(locks.release)
-        locks.take(config.servers)
-        listeners = open_listeners(config.servers)
+        control = control_server(kept.directory, config.servers)
+        servers = config.servers if control is None else (*config.servers, control)
+        locks.take(servers)
+        kept.drop_others(servers, note)
+        listeners = open_listeners(config.servers, kept)
+        if control is not None:
+            listeners += open_control(control, kept, note)
         for listener in listeners:
             stack.callback(listener.close)
         log = _open_log(settings, journal)
@@ -194,7 +215,7 @@ def _run_once(
             log,
             notifier,
             limits,
-            server_url(config.servers),
+            server_url(config.servers or servers),
             use_pidfds=os.environ.get(PIDFDS_VARIABLE) != "0",
             up=before is not None and before.up,
         )

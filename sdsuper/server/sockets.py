@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
 import pwd
 import socket
@@ -19,9 +20,18 @@ from collections.abc import Sequence
 from sdsuper.config.model import ServerConfig
 from sdsuper.daemon.setup import ALREADY_RUNNING
 from sdsuper.errors import UsageError
+from sdsuper.server.kept import KeptSockets, Report, file_identity, server_address
+from sdsuper.systemd.notify import Notifier
+from sdsuper.values import Level
 
 BACKLOG = 1024
 """Connections that may wait to be accepted (Supervisor's number)."""
+
+CONTROL_SOCKET = "sdsuper.sock"
+"""The name of the control socket in the runtime directory."""
+
+CONTROL_GROUP = "sdsuper"
+"""Who may use it beside root."""
 
 PROBE_SECONDS = 5.0
 """How long an old socket may take to refuse or accept before it counts as in use."""
@@ -37,17 +47,20 @@ class Listener:
         config: The section.
         socket: Non-blocking and close-on-exec.
         identity: Device and inode of a unix socket's file as we made it, None for inet.
+        kept: Whether it goes on to listen when we close it; its file stays then.
     """
 
-    def __init__(self, config: ServerConfig, sock: socket.socket) -> None:
+    def __init__(self, config: ServerConfig, sock: socket.socket, kept: KeptSockets) -> None:
         self.config = config
         self.socket = sock
-        self.identity = None if config.file is None else _identity(config.file)
+        self.identity = None if config.file is None else file_identity(config.file)
+        self._keeper = kept
+        self.kept = False
 
     @property
     def url(self) -> str:
         """How a client writes this server: `unix://PATH` or `http://HOST:PORT`."""
-        return _url(self.config)
+        return server_address(self.config)
 
     def is_missing(self) -> bool:
         """Whether the file of a unix socket is gone (a cleaner of temporary files took it)."""
@@ -59,29 +72,40 @@ class Listener:
         Raises:
             OSError, UsageError: It cannot be made.
         """
-        return Listener(self.config, _open(self.config))
+        fresh = Listener(self.config, _open(self.config), self._keeper)
+        fresh.kept = self._keeper.keep(self.config, fresh.socket)
+        return fresh
 
-    def close(self, unlink: bool = True) -> None:
+    def close(self) -> None:
         """Close the socket and remove its file, if that is still the one we made."""
         self.socket.close()
         path = self.config.file
-        if unlink and path is not None and _identity(path) == self.identity is not None:
+        if self.kept or path is None:
+            return
+        if file_identity(path) == self.identity is not None:
             try:
                 os.unlink(path)
             except OSError:
                 return  # a directory that is gone or not ours any more: nothing left to clean
 
 
-def open_listeners(servers: Sequence[ServerConfig]) -> list[Listener]:
+def open_listeners(
+    servers: Sequence[ServerConfig], kept: KeptSockets | None = None
+) -> list[Listener]:
     """Open all servers, or none.
+
+    Args:
+        servers: What is configured.
+        kept: Sockets that listen already, and where those go that shall outlive us.
 
     Raises:
         UsageError: One of them cannot be opened; the text is Supervisor's.
     """
+    kept = kept or KeptSockets((), None, Notifier({}))
     with contextlib.ExitStack() as opened:
         listeners: list[Listener] = []
         for config in servers:
-            listener = _open_listener(config)
+            listener = _open_listener(config, kept)
             opened.callback(listener.close)
             listeners.append(listener)
         opened.pop_all()
@@ -91,19 +115,70 @@ def open_listeners(servers: Sequence[ServerConfig]) -> list[Listener]:
 def server_url(servers: Sequence[ServerConfig]) -> str | None:
     """Return what children get as SUPERVISOR_SERVER_URL: the first unix server, else inet."""
     by_preference = sorted(servers, key=lambda config: config.family != "unix")
-    return _url(by_preference[0]) if by_preference else None
+    return server_address(by_preference[0]) if by_preference else None
 
 
-def _url(config: ServerConfig) -> str:
-    if config.file is not None:
-        return f"unix://{config.file}"
-    host = config.host or "localhost"
-    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+def control_server(directory: str | None, servers: Sequence[ServerConfig]) -> ServerConfig | None:
+    """Return the server that is there beside what is configured, None where none is to be.
+
+    Under systemd a daemon can always be reached below its runtime directory, for `ExecReload=`:
+    by root and the group CONTROL_GROUP, or by the user whose daemon it is.
+
+    Args:
+        directory: The runtime directory, None where systemd made none.
+        servers: What is configured; one of them may be at the same place.
+    """
+    if directory is None:
+        return None
+    path = os.path.join(directory, CONTROL_SOCKET)
+    there = os.path.realpath(path)
+    if any(each.file is not None and os.path.realpath(each.file) == there for each in servers):
+        return None
+    group = _control_group() if os.geteuid() == 0 else None
+    return ServerConfig(
+        section="unix_http_server",
+        family="unix",
+        file=path,
+        chmod=0o600 if group is None else 0o660,
+        chown=None if group is None else (0, group),
+    )
 
 
-def _open_listener(config: ServerConfig) -> Listener:
+def open_control(control: ServerConfig, kept: KeptSockets, report: Report) -> list[Listener]:
+    """Open the server of `control_server`; nobody has asked for it, so a failure only warns.
+
+    Raises:
+        UsageError: Another daemon listens there.
+    """
     try:
-        return Listener(config, _open(config))
+        return open_listeners([control], kept)
+    except UsageError as error:
+        if str(error) == ALREADY_RUNNING:
+            raise
+        report(Level.WARN, f"no control socket {control.file}: {error}")
+        return []
+
+
+def _control_group() -> int | None:
+    try:
+        return grp.getgrnam(CONTROL_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _open_listener(config: ServerConfig, kept: KeptSockets) -> Listener:
+    try:
+        found = kept.take(config)
+        if found is None:
+            listener = Listener(config, _open(config), kept)
+            listener.kept = kept.keep(config, listener.socket)
+            return listener
+        listener = Listener(config, found.socket, kept)
+        listener.kept = True
+        if found.is_ours and config.file is not None:
+            os.chmod(config.file, config.chmod)
+            _change_owner(config.file, config)
+        return listener
     except OSError as error:
         raise UsageError(_open_error(error)) from error
 
@@ -256,11 +331,3 @@ def _answers(path: str) -> bool:
         except OSError as error:
             return error.errno != errno.ELOOP
         return True
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -163,6 +164,16 @@ class Notifier:
             # The library encodes as Latin-1 and drops what does not fit; systemd expects UTF-8.
             text = "\n".join(messages).encode(errors="replace").decode("latin-1")
             self._notifier.notify(text)
+
+    def send_descriptor(self, message: str, fd: int) -> bool:
+        """Send a message with a descriptor; return whether it went out. Never raises."""
+        if self._notifier is None or self._notifier.socket is None:
+            return False
+        try:
+            socket.send_fds(self._notifier.socket, [message.encode()], [fd])
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the socket."""

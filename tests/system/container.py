@@ -38,6 +38,7 @@ SUITES = ("bookworm", "trixie")
 
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps", "dnf", "rpm",
+    "libpam-systemd", "dbus-user-session",
 )  # fmt: skip
 
 _LEAN = [

@@ -1,4 +1,4 @@
-"""The unit file: what it promises, and that systemd understands it."""
+"""The unit files: what they promise, and that systemd understands them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[3] / "units" / "sdsuperd.service"
+UNITS = Path(__file__).parents[3] / "units"
+MAIN = UNITS / "sdsuperd.service"
+INSTANCE = UNITS / "sdsuperd@.service"
+USER = UNITS / "user" / "sdsuperd.service"
+SOCKET = UNITS / "sdsuperd.socket"
+SERVICES = (MAIN, INSTANCE, USER)
 
 INHERITED_BY_PROGRAMS = (
     "Private",
@@ -25,52 +30,122 @@ INHERITED_BY_PROGRAMS = (
     "TemporaryFileSystem",
 )
 
+OF_THE_SYSTEM = ("User", "Group", "Limit", "TasksMax", "Capabilit", "OOMScore", "Nice")
+"""What a user's manager cannot give, or may have less of than we would ask for."""
 
-@pytest.fixture
-def service() -> configparser.SectionProxy:
-    """The [Service] section, its keys as written."""
+
+def read(unit: Path) -> configparser.ConfigParser:
+    """Return a unit file, its keys as written."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(UNIT, encoding="utf-8")
-    return parser["Service"]
+    parser.read(unit, encoding="utf-8")
+    return parser
 
 
-def test_it_runs_the_daemon_in_the_foreground_and_hears_from_it(
-    service: configparser.SectionProxy,
+def service_of(unit: Path) -> configparser.SectionProxy:
+    """Return the [Service] section of a unit file."""
+    return read(unit)["Service"]
+
+
+def named(unit: Path) -> str:
+    """Return what a test is called after."""
+    return str(unit.relative_to(UNITS))
+
+
+each_service = pytest.mark.parametrize("unit", SERVICES, ids=named)
+
+
+@pytest.mark.parametrize(
+    ("unit", "config", "directory"),
+    [
+        (MAIN, "/etc/sdsuper/sdsuper.conf", "/run/sdsuper"),
+        (INSTANCE, "/etc/sdsuper/%i.conf", "/run/sdsuper-%i"),
+        (USER, "%E/sdsuper/sdsuper.conf", "%t/sdsuper"),
+    ],
+    ids=["main", "instance", "user"],
+)
+def test_each_runs_a_daemon_of_its_own_and_reloads_it_in_one_step(
+    unit: Path, config: str, directory: str
 ) -> None:
+    service = service_of(unit)
+    assert service["ExecStart"] == f"/usr/bin/sdsuperd -n -c {config}"
+    socket = f"unix://{directory}/sdsuper.sock"
+    assert service["ExecReload"] == f"/usr/bin/sdsuperctl -c {config} -s {socket} update"
+    assert service["RuntimeDirectory"] == directory.rpartition("/")[2]
+    assert service["RuntimeDirectoryPreserve"] == "restart"
+    assert int(service["FileDescriptorStoreMax"]) > 0
+
+
+@each_service
+def test_the_daemon_is_heard_and_watched(unit: Path) -> None:
+    service = service_of(unit)
     assert service["Type"] == "notify"  # not notify-reload, which older versions take for simple
-    assert service["ExecStart"] == "/usr/bin/sdsuperd -n -c /etc/sdsuper/sdsuper.conf"
     assert int(service["WatchdogSec"]) > 0
+    assert service["Delegate"] == "yes"
+    assert service["OOMPolicy"] == "continue"
 
 
-def test_a_reload_updates_and_never_restarts_everything(
-    service: configparser.SectionProxy,
-) -> None:
-    assert service["ExecReload"].endswith("sdsuperctl -c /etc/sdsuper/sdsuper.conf update")
-
-
-def test_a_shutdown_by_the_operator_and_a_usage_error_stay_down(
-    service: configparser.SectionProxy,
-) -> None:
+@each_service
+def test_a_shutdown_by_the_operator_and_a_usage_error_stay_down(unit: Path) -> None:
+    service = service_of(unit)
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"] == "2"
 
 
-def test_programs_inherit_no_sandbox(service: configparser.SectionProxy) -> None:
-    assert [key for key in service if key.startswith(INHERITED_BY_PROGRAMS)] == []
+@each_service
+def test_programs_inherit_no_sandbox(unit: Path) -> None:
+    assert [key for key in service_of(unit) if key.startswith(INHERITED_BY_PROGRAMS)] == []
+
+
+def test_an_instance_differs_from_the_service_only_in_what_is_its_own() -> None:
+    main, instance = dict(service_of(MAIN)), dict(service_of(INSTANCE))
+    own = {key for key in main.keys() | instance.keys() if main.get(key) != instance.get(key)}
+    folders = {f"{kind}Directory" for kind in ("Runtime", "State", "Logs", "Configuration")}
+    assert own == folders | {"ExecStart", "ExecReload"}
+    assert {key: instance[key] for key in folders} == {
+        "RuntimeDirectory": "sdsuper-%i",
+        "StateDirectory": "sdsuper-%i",
+        "LogsDirectory": "sdsuper-%i",
+        "ConfigurationDirectory": "sdsuper/%i.d",
+    }
+
+
+def test_a_user_unit_asks_for_nothing_that_only_the_system_can_give() -> None:
+    unit = read(USER)
+    assert [key for key in unit["Service"] if key.startswith(OF_THE_SYSTEM)] == []
+    assert not {"Wants", "After", "Conflicts"} & set(unit["Unit"])  # the system's units
+    assert unit["Install"]["WantedBy"] == "default.target"
+
+
+def test_the_socket_unit_makes_the_socket_that_the_daemon_would_make() -> None:
+    socket = read(SOCKET)["Socket"]
+    assert socket["ListenStream"] == "/run/sdsuper/sdsuper.sock"
+    rights = socket["SocketUser"], socket["SocketGroup"], socket["SocketMode"]
+    assert rights == ("root", "sdsuper", "0660")
 
 
 @pytest.mark.systemd_analyze
-def test_systemd_understands_every_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("units", "scope"),
+    [((MAIN, SOCKET), "--system"), ((INSTANCE,), "--system"), ((USER,), "--user")],
+    ids=["main and socket", "instance", "user"],
+)
+def test_systemd_understands_every_line(
+    units: tuple[Path, ...], scope: str, tmp_path: Path
+) -> None:
     # The commands must exist to be accepted: the ones of this environment stand for the installed.
-    text = UNIT.read_text(encoding="utf-8").replace("/usr/bin/", f"{Path(sys.executable).parent}/")
-    copy = tmp_path / UNIT.name
-    copy.write_text(text, encoding="utf-8")
+    copies = []
+    for unit in units:
+        text = unit.read_text(encoding="utf-8")
+        copy = tmp_path / unit.name.replace("@", "@name")
+        copy.write_text(text.replace("/usr/bin/", f"{Path(sys.executable).parent}/"), "utf-8")
+        copies.append(str(copy))
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)],
+        ["systemd-analyze", "verify", scope, "--man=no", "--recursive-errors=no", *copies],
         capture_output=True,
         check=False,
         encoding="utf-8",
         timeout=60,
+        env={"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
     )
     assert (done.returncode, done.stderr) == (0, "")
