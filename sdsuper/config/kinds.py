@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sdsuper.config.journaling import (
@@ -16,7 +16,7 @@ from sdsuper.config.journaling import (
     parse_rate,
 )
 from sdsuper.config.option import Kind
-from sdsuper.config.types import Account, Autorestart, Containment, Ready
+from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
 from sdsuper.values import (
     Level,
     format_boolean,
@@ -275,6 +275,18 @@ def _parse_environment(text: str) -> Mapping[str, str]:
     return parse_environment(text)
 
 
+def _parse_sockets(text: str) -> tuple[SocketConfig, ...]:
+    from sdsuper.config.listening import parse_sockets
+
+    return parse_sockets(text)
+
+
+def _format_sockets(sockets: Iterable[SocketConfig]) -> str:
+    from sdsuper.config.listening import format_sockets
+
+    return format_sockets(sockets)
+
+
 TEXT = Kind("text", "any text", _same, _same)
 PATH = Kind("path", "a path", _same, _same)
 INTEGER = Kind("number", "a whole number", parse_integer, format_integer)
@@ -373,4 +385,10 @@ JOURNAL_FULL = Kind(
 SERVER_URL = Kind("URL or AUTO", "a URL, or AUTO", _parse_server_url, _format_server_url)
 ENVIRONMENT = Kind(
     "variables", 'KEY="value" pairs, separated by commas', _parse_environment, format_environment
+)
+SOCKETS = Kind(
+    "sockets",
+    "NAME=ADDRESS pairs, separated by commas: tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH",
+    _parse_sockets,
+    _format_sockets,
 )

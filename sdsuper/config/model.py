@@ -44,12 +44,13 @@ from sdsuper.config.kinds import (
     SERVER_URL,
     SIGNAL,
     SOCKET_FILE,
+    SOCKETS,
     TEXT,
     TIMESPAN,
     USER,
 )
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
-from sdsuper.config.types import Account, Autorestart, Containment, Ready
+from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
 from sdsuper.errors import Problem
 from sdsuper.values import Level
 
@@ -75,6 +76,7 @@ __all__ = [
     "Ready",
     "RpcInterfaceConfig",
     "ServerConfig",
+    "SocketConfig",
 ]
 
 PROGRAM_KINDS = ("program", "eventlistener", "fcgi-program")
@@ -361,6 +363,13 @@ class ProcessConfig:
         expand=Expand.PROGRAM,
         help="A RUNNING process that does not ping by sd_notify(3) for so long is ended, and "
         "started again as autorestart says; 0: it need not.",
+    )
+    sockets: tuple[SocketConfig, ...] = option(
+        SOCKETS,
+        default=(),
+        expand=Expand.PROGRAM,
+        help="Sockets to listen on that the daemon opens, keeps open while the process restarts, "
+        "and passes to it as sd_listen_fds(3) says; the processes of a section share them.",
     )
     command: str = option(
         TEXT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from sdsuper.config import environment
@@ -61,7 +61,26 @@ def read_groups(
         first = unique.setdefault(group.name, group)
         if first is not group:
             _doubt_second_group(document, findings, first, group)
+    _doubt_shared_addresses(document, findings, unique.values())
     return tuple(unique.values())
+
+
+def _doubt_shared_addresses(
+    document: Document, findings: Findings, groups: Iterable[GroupConfig]
+) -> None:
+    """Warn of an address that two programs listen on: only one of them will get it."""
+    first: dict[str, ProcessConfig] = {}
+    for process in (process for group in groups for process in group.processes):
+        section = document.get(f"{process.kind}:{process.program}")
+        for each in process.sockets:
+            other = first.setdefault(each.address, process)
+            if (other.group, other.program) != (process.group, process.program) and section:
+                place = other.location
+                SectionReader(section, Names({}, {}), findings).doubt(
+                    f"{each.address} is listened on for [{other.kind}:{other.program}] of group "
+                    f"{other.group} in {place.file}:{place.line} too",
+                    "sockets",
+                )
 
 
 def _doubt_second_group(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Literal
 
 
 class Autorestart(enum.Enum):
@@ -39,6 +40,31 @@ class Account:
     def __str__(self) -> str:
         """What was written."""
         return self.name
+
+
+@dataclass(frozen=True)
+class SocketConfig:
+    """One socket of `sockets=`.
+
+    Attributes:
+        name: What the program knows it by.
+        host: The address in numbers; "" is every IPv4 interface.
+        path: Of a unix socket, absolute.
+    """
+
+    name: str
+    scheme: Literal["tcp", "udp", "unix"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address as it is written: one for each socket of the machine."""
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host or "*"
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 EVENT_TYPES = (

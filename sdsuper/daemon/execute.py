@@ -37,6 +37,7 @@ from sdsuper.core.notice import Notice
 from sdsuper.daemon import environment
 from sdsuper.daemon.command import CommandError, resolve_command
 from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.listen import ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
 from sdsuper.daemon.pools import EventPools
@@ -128,6 +129,7 @@ class Executor:
         self._pools = pools
         self._server_url = server_url
         self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
+        self._listening = ProgramSockets()
         self._daemon_mark = secrets.token_hex(8)
         self._notify_folder = NotifyFolder(os.environ)
         self._outlets: dict[Namespec, Outlets] = {}
@@ -180,6 +182,7 @@ class Executor:
 
     def prepare(self, name: Namespec, config: ProcessConfig) -> None:
         """Set up the channels of a process that becomes active."""
+        self._listening.claim(name, config)
         self._outlets[name] = Outlets(
             name,
             config,
@@ -209,6 +212,7 @@ class Executor:
         """Let go of everything; every child is gone by then."""
         self.reaper.close()
         self._notify_folder.close()
+        self._listening.close()
         deadline = time.monotonic() + _FINISH_SECONDS
         for outlets in (*self._outlets.values(), *self._detached):
             outlets.close(deadline)
@@ -298,7 +302,9 @@ class Executor:
             notices.path if notices is not None else None,
         )
         try:
-            return spawn(config, command, variables, self._limits)
+            sockets = self._listening.open(action.name)
+            variables |= listen_variables(config.sockets)
+            return spawn(config, command, variables, self._limits, sockets)
         except SpawnError:
             outlets.close_idle()
             raise
@@ -418,6 +424,7 @@ class Executor:
         self._submit(Cleared(invocation.name, invocation.number))
 
     def _forget(self, name: Namespec) -> None:
+        self._listening.release(name)
         outlets = self._outlets.pop(name)
         outlets.release()
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]

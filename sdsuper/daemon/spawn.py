@@ -1,10 +1,11 @@
 """ProcessConfig -> child: pipes, process group, identity, directory, umask, exec.
 
-Two ways lead to a child. Where the identity stays, the standard library's vfork path is taken:
-its cost does not grow with the daemon's memory, and it blocks signals and restores their
-default actions by itself. Where `user=` asks for another identity, the standard library would
-fork, and would change the identity only after `directory` had been entered; there our own fork
-keeps the order that Supervisor promises.
+Two ways lead to a child. Where the identity stays and no sockets are passed, the standard
+library's vfork path is taken: its cost does not grow with the daemon's memory, and it blocks
+signals and restores their default actions by itself. Where `user=` asks for another identity, the
+standard library would fork, and would change the identity only after `directory` had been entered;
+there our own fork keeps the order that Supervisor promises. It also serves programs with
+`sockets=`: LISTEN_PID is the child's own pid, which only the child knows.
 
 Whichever way, a child that fails before its program runs tells it twice: to the program's log
 in Supervisor's words (with exit status 127), and to us as stage and errno.
@@ -18,7 +19,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -120,8 +121,9 @@ def spawn(
     command: Command,
     environment: Mapping[str, str],
     limits: DescriptorLimit,
+    sockets: Sequence[int] = (),
 ) -> Child:
-    """Make a child that runs `command`.
+    """Make a child that runs `command`, with `sockets` as its descriptors from 3 on.
 
     Raises:
         SpawnError: No child could be made: descriptors or process slots ran out.
@@ -134,10 +136,12 @@ def spawn(
     account = config.user
     try:
         with limits.for_child():
-            if account is None or account.uid == os.geteuid():
+            if account is not None and account.uid == os.geteuid():
+                account = None
+            if account is None and not sockets:
                 child = _vfork(config, command, environment, pipes)
             else:
-                child = _fork(config, account, command, environment, pipes)
+                child = _fork(config, account, command, environment, pipes, sockets)
     except OSError as error:
         pipes.close_own_ends()
         raise SpawnError(_fork_error(name, error)) from None
@@ -221,10 +225,11 @@ def failure_text(failure: Failure) -> str:
 
 def _fork(
     config: ProcessConfig,
-    account: Account,
+    account: Account | None,
     command: Command,
     environment: Mapping[str, str],
     pipes: _Pipes,
+    sockets: Sequence[int],
 ) -> Child:
     told, tell = os.pipe2(os.O_CLOEXEC)
     # A signal that arrives in the child before exec would run the daemon's handler there and
@@ -233,7 +238,7 @@ def _fork(
     try:
         pid = os.fork()
         if pid == 0:
-            _become(config, account, command, environment, pipes.child, tell)
+            _become(config, account, command, environment, pipes.child, tell, sockets)
         # The child does it too; whoever comes first, a signal to the group finds the group.
         with contextlib.suppress(OSError):  # it has, or it has even executed its program
             os.setpgid(pid, pid)
@@ -249,26 +254,30 @@ def _fork(
 
 def _become(
     config: ProcessConfig,
-    account: Account,
+    account: Account | None,
     command: Command,
     environment: Mapping[str, str],
     standard: tuple[int, int, int],
     tell: int,
+    sockets: Sequence[int],
 ) -> NoReturn:
     """In the child: become the program, or tell why not and exit."""
     stage, detail = "exec", command.argv[0]
     failure = None
     try:
         os.setpgid(0, 0)
-        tell = _take_standard_fds(standard, tell)
+        tell = _take_fds((*standard, *sockets), tell)
         _restore_signals()
-        stage, detail = "setuid", str(account.uid)
-        take_identity(account)
+        if account is not None:
+            stage, detail = "setuid", str(account.uid)
+            take_identity(account)
         if config.directory is not None:
             stage, detail = "chdir", config.directory
             os.chdir(config.directory)
         if config.umask is not None:
             os.umask(config.umask)
+        if sockets:
+            environment = {**environment, "LISTEN_PID": str(os.getpid())}
         stage, detail = "exec", command.argv[0]
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(command.file, command.argv, environment)
@@ -292,19 +301,20 @@ def _tell(tell: int, failure: Failure) -> None:
     os.write(tell, told.encode(errors="surrogateescape"))
 
 
-def _take_standard_fds(standard: tuple[int, int, int], tell: int) -> int:
-    """Put the pipes at 0, 1, 2 and close everything else but the telling end."""
-    high = [_above_standard(fd) for fd in (*standard, tell)]
-    for target in range(_STANDARD_FDS):
+def _take_fds(wanted: Sequence[int], tell: int) -> int:
+    """Put descriptors at 0, 1, 2 and so on, and close everything else but the telling end."""
+    count = len(wanted)
+    high = [_above(fd, count) for fd in (*wanted, tell)]
+    for target in range(count):
         os.dup2(high[target], target, inheritable=True)
-    tell = high[3]
-    os.closerange(_STANDARD_FDS, tell)
+    tell = high[count]
+    os.closerange(count, tell)
     os.closerange(tell + 1, os.sysconf("SC_OPEN_MAX"))
     return tell
 
 
-def _above_standard(fd: int) -> int:
-    while fd < _STANDARD_FDS:
+def _above(fd: int, count: int) -> int:
+    while fd < count:
         fd = os.dup(fd)
     os.set_inheritable(fd, False)
     return fd

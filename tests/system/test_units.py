@@ -25,6 +25,8 @@ user=root
 logfile=/var/log/sdsuper-{name}/sdsuperd.log
 childlogdir=/var/log/sdsuper-{name}
 pidfile=/run/sdsuper-{name}/sdsuperd.pid
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl=unix:///run/sdsuper-{name}/sdsuper.sock
 [include]
@@ -36,6 +38,10 @@ USER_CONFIG = """\
 logfile=%(ENV_LOGS_DIRECTORY)s/sdsuperd.log
 childlogdir=%(ENV_LOGS_DIRECTORY)s
 pidfile=%(ENV_RUNTIME_DIRECTORY)s/sdsuperd.pid
+[supervisorctl]
+serverurl=unix://%(ENV_XDG_RUNTIME_DIR)s/sdsuper/sdsuper.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [program:mine]
 command=sleep 4721
 startsecs=0
@@ -75,6 +81,11 @@ def start(host: Container, unit: str) -> None:
     """Start a unit; where that fails, show why."""
     done = host.run("systemctl", "start", unit, check=False)
     assert done.returncode == 0, host.journal(unit)
+
+
+def wait_active(host: Container, unit: str) -> None:
+    """Wait until a unit is up."""
+    host.wait(lambda: host.show(unit, "ActiveState") == "active", f"{unit} is up")
 
 
 def override(host: Container, text: str) -> None:
@@ -145,10 +156,8 @@ print(sock.recv(12).decode())
 
 def test_who_comes_during_a_restart_is_answered(host: Container) -> None:
     """The service is held in the middle of its restart while a client connects."""
-    override(
-        host,
-        "ExecStartPre=/bin/sh -c 'touch /run/holding; until test -e /run/go; do sleep 0.05; done'\n",
-    )
+    hold = "touch /run/holding; until test -e /run/go; do sleep 0.05; done"
+    override(host, f"ExecStartPre=/bin/sh -c '{hold}'\n")
     host.run("touch", "/run/go")
     add(host, "web", 4711)
     start(host, SERVICE)
@@ -165,7 +174,7 @@ def test_who_comes_during_a_restart_is_answered(host: Container) -> None:
     host.wait(lambda: waiting(host) == 1, f"the client waits ({connected})")
     host.run("touch", "/run/go")
     host.wait(lambda: host.run("cat", "/run/answer").stdout == "HTTP/1.1 404\n", "an answer")
-    host.wait(lambda: host.show(SERVICE, "ActiveState") == "active", "it is up")
+    wait_active(host, SERVICE)
     assert host.run("stat", "-c", "%i", CONTROL).stdout == before
     assert "Unlinking stale socket" not in host.journal(SERVICE)
     host.systemctl("stop", SERVICE)
@@ -191,7 +200,7 @@ def test_many_restarts_under_clients_refuse_none(host: Container) -> None:
         host.systemctl("restart", SERVICE)
     host.systemctl("kill", "--signal=KILL", "--kill-who=main", SERVICE)
     host.wait(lambda: host.show(SERVICE, "NRestarts") == "1", "it is replaced")
-    host.wait(lambda: host.show(SERVICE, "ActiveState") == "active", "it is up")
+    wait_active(host, SERVICE)
     host.run("touch", "/run/enough")
     host.wait(lambda: not processes(host, "hammer.sh"), "the clients are done")
     answers = host.run("cat", "/run/answers").stdout.splitlines()
@@ -271,10 +280,8 @@ def test_instances_have_all_to_themselves(host: Container) -> None:
         assert len(processes(host, f"^sleep {seconds}$")) == 1
         socket = f"/run/sdsuper-{name}/sdsuper.sock"
         assert host.run("stat", "-c", "%a %U:%G", socket).stdout == "660 root:sdsuper\n"
-        log, state = host.run("ls", "-d", f"/var/log/sdsuper-{name}", f"/var/lib/sdsuper-{name}"
-                              ).stdout.split()  # fmt: skip
-        assert (log, state) == (f"/var/log/sdsuper-{name}", f"/var/lib/sdsuper-{name}")
-        assert host.run("test", "-s", f"{log}/sdsuperd.log", check=False).returncode == 0
+        assert host.path(f"/var/lib/sdsuper-{name}").is_dir()
+        assert f"success: {name} entered" in host.read(f"/var/log/sdsuper-{name}/sdsuperd.log")
     assert ctl(host, "status").split()[:2] == ["web", "RUNNING"]
     add(host, "more", 4714, "/etc/sdsuper/blue.d")
     host.systemctl("reload", "sdsuperd@blue.service")
@@ -310,13 +317,14 @@ def test_a_user_has_a_daemon_of_his_own(host: Container) -> None:
         assert done.returncode == 0, done.stderr + told
         control = f"/run/user/{uid}/sdsuper/sdsuper.sock"
         assert host.run("stat", "-c", "%a %U", control).stdout == "600 ann\n"
-        status = as_ann("sdsuperctl", "-s", f"unix://{control}", "status").stdout
+        status = as_ann("sdsuperctl", "-c", f"{folder}/sdsuper.conf", "status").stdout
         assert status.split()[:2] == ["mine", "RUNNING"]
         assert host.run("ps", "-o", "user=", "-p", str(processes(host, "^sleep 4721$")[0])
                         ).stdout.strip() == "ann"  # fmt: skip
         host.run("tee", f"{folder}/sdsuper.conf", stdin=USER_CONFIG.replace("4721", "4722"))
         done = as_ann("systemctl", "--user", "reload", SERVICE)
-        assert done.returncode == 0, done.stderr
+        told = host.run("journalctl", "--no-pager", f"_UID={uid}").stdout
+        assert done.returncode == 0, done.stderr + told
         assert len(processes(host, "^sleep 4722$")) == 1
         found = host.run("find", "/home/ann", "-name", "sdsuperd.log").stdout
         assert re.fullmatch(r"/home/ann/\.(config|local/state)/log/sdsuper/sdsuperd\.log\n", found)
@@ -350,6 +358,6 @@ def test_a_reboot_brings_back_what_was_enabled(host: Container) -> None:
     host.systemctl("enable", "--now", SERVICE, "sdsuperd@blue.service")
     host.reboot()
     for unit in (SERVICE, "sdsuperd@blue.service"):
-        host.wait(lambda unit=unit: host.show(unit, "ActiveState") == "active", f"{unit} is up")
+        wait_active(host, unit)
     assert [len(processes(host, f"^sleep {each}$")) for each in (4711, 4712)] == [1, 1]
     host.systemctl("disable", "sdsuperd@blue.service")

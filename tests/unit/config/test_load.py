@@ -51,6 +51,7 @@ DAEMON_ERRORS = {
 }
 
 PROGRAM_ERRORS = {
+    "sockets=no!": "'no!' is not NAME=ADDRESS",
     "autostart=no!": NOT_A_BOOLEAN,
     "autorestart=No!": "invalid 'autorestart' value 'no!'",
     "required=no!": NOT_A_BOOLEAN,

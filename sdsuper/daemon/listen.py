@@ -1,0 +1,189 @@
+"""Listening sockets that the daemon keeps open for its programs: `sockets=`.
+
+They belong to a program of a group, and are shared by its processes. They are opened when the
+first of these is spawned, and stay open, whatever becomes of the processes, until all of them are
+forgotten: connections wait in the backlog meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterable
+
+from sdsuper.config.model import ProcessConfig, SocketConfig
+from sdsuper.daemon.spawn import SpawnError
+from sdsuper.values import Namespec
+
+_UNIX_MODE = 0o700
+"""What an fcgi socket has where nothing is said: its owner may connect."""
+
+Key = tuple[str, str]
+"""The names of a group and of a program in it."""
+
+
+def listen_variables(sockets: Iterable[SocketConfig]) -> dict[str, str]:
+    """Return what sd_listen_fds(3) looks at, but for LISTEN_PID; nothing without sockets."""
+    names = [each.name for each in sockets]
+    return {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names)} if names else {}
+
+
+class ProgramSockets:
+    """The sockets of all programs."""
+
+    def __init__(self) -> None:
+        self._claims: dict[Key, dict[Namespec, ProcessConfig]] = {}
+        self._open: dict[Key, list[_Socket]] = {}
+
+    def claim(self, name: Namespec, config: ProcessConfig) -> None:
+        """Take a process in that becomes active."""
+        if config.sockets:
+            self._claims.setdefault(_key(config), {})[name] = config
+
+    def release(self, name: Namespec) -> None:
+        """Let go of a process; with the last of its program the sockets are closed."""
+        for key, claims in list(self._claims.items()):
+            if claims.pop(name, None) is not None and not claims:
+                del self._claims[key]
+                _close_all(self._open.pop(key, []))
+
+    def open(self, name: Namespec) -> list[int]:
+        """Return the descriptors of a process in configured order; open what is not open yet.
+
+        Raises:
+            SpawnError: One of the sockets cannot be opened; what was opened for this is closed.
+        """
+        config = next((found[name] for found in self._claims.values() if name in found), None)
+        if config is None:
+            return []
+        before = self._open.get(_key(config), [])
+        after: list[_Socket] = []
+        try:
+            for index, wanted in enumerate(config.sockets):
+                old = before[index] if index < len(before) else None
+                after.append(old if old is not None and old.is_there() else _Socket(wanted, config))
+        except OSError as error:
+            _close_all(each for each in after if each not in before)
+            reason = errno.errorcode.get(error.errno or 0, str(error))
+            raise SpawnError(
+                f"cannot listen on {wanted.address} for '{config.name}': {reason}"
+            ) from None
+        _close_all(each for each in before if each not in after)
+        self._open[_key(config)] = after
+        return [each.fileno() for each in after]
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for sockets in self._open.values():
+            _close_all(sockets)
+        self._open.clear()
+
+
+class _Socket:
+    """One open socket; a unix socket has a file.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, wanted: SocketConfig, config: ProcessConfig) -> None:
+        self._path = wanted.path
+        self._file: tuple[int, int] | None = None
+        kind = socket.SOCK_DGRAM if wanted.scheme == "udp" else socket.SOCK_STREAM
+        self._socket = socket.socket(_family(wanted), kind)
+        try:
+            if wanted.scheme == "unix":
+                self._bind_unix(config)
+            else:
+                self._bind_inet(wanted)
+            if kind == socket.SOCK_STREAM:
+                self._socket.listen(socket.SOMAXCONN)
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return its descriptor, which is close-on-exec."""
+        return self._socket.fileno()
+
+    def is_there(self) -> bool:
+        """Whether clients can reach it: the file of a unix socket may have been removed."""
+        return not self._path or _identity(self._path) == self._file
+
+    def close(self) -> None:
+        """Close it and remove its file, if that is still its."""
+        self._socket.close()
+        if self._file is not None and _identity(self._path) == self._file:
+            os.unlink(self._path)
+
+    def _bind_inet(self, wanted: SocketConfig) -> None:
+        if wanted.scheme == "tcp":  # for datagrams it would let two programs share a port
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self._socket.family == socket.AF_INET6:
+            # As for the daemon's own servers: `[::]` and `*` can stand beside each other.
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self._socket.bind((wanted.host, wanted.port))
+
+    def _bind_unix(self, config: ProcessConfig) -> None:
+        # Bound where it stays: programs compare the address they got with the one they expect.
+        _remove_stale(self._path)
+        before = os.umask(0o777 & ~_UNIX_MODE)
+        try:
+            self._socket.bind(self._path)
+        finally:
+            os.umask(before)
+        self._file = _identity(self._path)
+        if config.user is not None and config.user.uid != os.geteuid():
+            # Whoever may write to the directory may have put a link there by now.
+            os.chown(self._path, config.user.uid, config.user.gid, follow_symlinks=False)
+
+
+def _key(config: ProcessConfig) -> Key:
+    return config.group, config.program
+
+
+def _family(wanted: SocketConfig) -> socket.AddressFamily:
+    if wanted.scheme == "unix":
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+
+
+def _close_all(sockets: Iterable[_Socket]) -> None:
+    for each in sockets:
+        try:
+            each.close()
+        except OSError:  # the file stays: the directory is not ours to change any more
+            continue
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens on; the loop does not wait for who might.
+
+    Raises:
+        OSError: EADDRINUSE when somebody listens, or when it is no socket.
+    """
+    if not os.path.lexists(path):
+        return
+    in_use = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise in_use
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:  # a full backlog, for example: it is alive
+            raise in_use from None
+        else:
+            raise in_use
