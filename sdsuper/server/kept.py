@@ -3,8 +3,8 @@
 There are two kinds. A socket unit of systemd passes sockets that are its own: we serve them, and
 leave their files, modes and owners alone. Sockets that we opened ourselves go into systemd's store
 of descriptors, which passes them to the next daemon when the service is restarted, and forgets
-them when it is stopped. Only sockets without a file, or with a file below the runtime directory,
-are stored: systemd removes that directory when the service is stopped, so that no file stays.
+them when it is stopped. Only sockets without a file are stored, and the control socket in the
+runtime directory: systemd removes that when the service is stopped, so that no file stays.
 
 A stored socket carries in its name which server it is of; that of a unix socket names its file by
 device and inode, so that one whose file was removed or replaced is known for what it is. In this
@@ -26,6 +26,9 @@ from sdsuper.systemd import fdstore
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.sockets import Passed
 from sdsuper.values import Level
+
+CONTROL_SOCKET = "sdsuper.sock"
+"""The name of the control socket in the runtime directory."""
 
 _STORED = "http-"
 _TEMPORARY = re.compile(r"\.\d+\Z")  # a socket of ours was bound to FILE.PID
@@ -161,8 +164,8 @@ class KeptSockets:
             return False
         if config.file is None:
             return True
-        folder = os.path.realpath(os.path.dirname(config.file))
-        return folder == os.path.realpath(self.directory)
+        control = os.path.join(self.directory, CONTROL_SOCKET)
+        return os.path.realpath(config.file) == os.path.realpath(control)
 
     @staticmethod
     def _is_older(kept: Kept, config: ServerConfig) -> bool:

@@ -20,15 +20,18 @@ from collections.abc import Sequence
 from sdsuper.config.model import ServerConfig
 from sdsuper.daemon.setup import ALREADY_RUNNING
 from sdsuper.errors import UsageError
-from sdsuper.server.kept import KeptSockets, Report, file_identity, server_address
+from sdsuper.server.kept import (
+    CONTROL_SOCKET,
+    KeptSockets,
+    Report,
+    file_identity,
+    server_address,
+)
 from sdsuper.systemd.notify import Notifier
 from sdsuper.values import Level
 
 BACKLOG = 1024
 """Connections that may wait to be accepted (Supervisor's number)."""
-
-CONTROL_SOCKET = "sdsuper.sock"
-"""The name of the control socket in the runtime directory."""
 
 CONTROL_GROUP = "sdsuper"
 """Who may use it beside root."""

@@ -132,7 +132,11 @@ def client_of(config: ServerConfig) -> socket.socket:
 def test_a_client_that_comes_between_two_daemons_is_answered_by_the_second(
     life: Life, family: str
 ) -> None:
-    config = unix(life.directory / "s") if family == "unix" else inet("127.0.0.1", free_port())
+    config = (
+        unix(life.directory / "sdsuper.sock")
+        if family == "unix"
+        else inet("127.0.0.1", free_port())
+    )
     (listener,) = open_listeners([config], life.begin())
     listener.close()
     life.end()
@@ -151,7 +155,7 @@ def test_a_client_that_comes_between_two_daemons_is_answered_by_the_second(
 
 
 def test_a_restart_in_the_same_process_keeps_the_sockets_too(life: Life) -> None:
-    config = unix(life.directory / "s")
+    config = unix(life.directory / "sdsuper.sock")
     kept = life.begin()
     (listener,) = open_listeners([config], kept)
     listener.close()
@@ -165,26 +169,26 @@ def test_a_restart_in_the_same_process_keeps_the_sockets_too(life: Life) -> None
 
 
 def test_what_has_a_file_elsewhere_is_not_stored_and_leaves_nothing(life: Life) -> None:
-    config = unix(life.directory.parent / "s")
-    (listener,) = open_listeners([config], life.begin())
-    assert life.store.names() == set()
-    listener.close()
-    assert not (life.directory.parent / "s").exists()
+    for path in (life.directory / "other", life.directory.parent / "sdsuper.sock"):
+        (listener,) = open_listeners([unix(path)], life.begin())
+        assert life.store.names() == set()
+        listener.close()
+        assert not path.exists()
 
 
 def test_nothing_is_stored_where_systemd_does_not_listen(life: Life) -> None:
     kept = KeptSockets((), str(life.directory), Notifier({}))
-    (listener,) = open_listeners([unix(life.directory / "s")], kept)
+    (listener,) = open_listeners([unix(life.directory / "sdsuper.sock")], kept)
     listener.close()
     assert os.listdir(life.directory) == []
 
 
 def test_a_socket_whose_file_is_gone_is_dropped_and_made_anew(life: Life) -> None:
-    config = unix(life.directory / "s")
+    config = unix(life.directory / "sdsuper.sock")
     (listener,) = open_listeners([config], life.begin())
     listener.close()
     (old,) = life.store.names()
-    (life.directory / "s").unlink()
+    (life.directory / "sdsuper.sock").unlink()
     kept = life.begin()
     kept.drop_others([config], life.report)
     (listener,) = open_listeners([config], kept)
@@ -195,21 +199,21 @@ def test_a_socket_whose_file_is_gone_is_dropped_and_made_anew(life: Life) -> Non
 
 
 def test_a_socket_whose_file_is_another_s_is_dropped_and_the_file_left_alone(life: Life) -> None:
-    config = unix(life.directory / "s")
+    config = unix(life.directory / "sdsuper.sock")
     (listener,) = open_listeners([config], life.begin())
     listener.close()
-    (life.directory / "s").unlink()
+    (life.directory / "sdsuper.sock").unlink()
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(config.file or "")
         kept = life.begin()
         kept.drop_others([config], life.report)
         assert kept.take(config) is None
         assert life.store.names() == set()
-        assert (life.directory / "s").is_socket()
+        assert (life.directory / "sdsuper.sock").is_socket()
 
 
 def test_a_socket_that_is_no_longer_configured_goes_with_its_file(life: Life) -> None:
-    (listener,) = open_listeners([unix(life.directory / "s")], life.begin())
+    (listener,) = open_listeners([unix(life.directory / "sdsuper.sock")], life.begin())
     listener.close()
     life.begin().drop_others([], life.report)
     assert life.store.names() == set()
@@ -231,7 +235,7 @@ def test_another_address_of_the_same_port_is_free_at_once(life: Life) -> None:
 
 
 def test_rights_that_changed_are_changed(life: Life) -> None:
-    path = life.directory / "s"
+    path = life.directory / "sdsuper.sock"
     (listener,) = open_listeners([unix(path, chmod=0o600)], life.begin())
     listener.close()
     config = unix(path, chmod=0o660)
@@ -243,10 +247,10 @@ def test_rights_that_changed_are_changed(life: Life) -> None:
 
 
 def test_a_socket_made_anew_while_it_serves_is_stored_in_place_of_the_old(life: Life) -> None:
-    config = unix(life.directory / "s")
+    config = unix(life.directory / "sdsuper.sock")
     (listener,) = open_listeners([config], life.begin())
     (old,) = life.store.names()
-    (life.directory / "s").unlink()
+    (life.directory / "sdsuper.sock").unlink()
     assert listener.is_missing()
     fresh = listener.reopened()
     listener.close()
@@ -254,21 +258,21 @@ def test_a_socket_made_anew_while_it_serves_is_stored_in_place_of_the_old(life: 
     assert new != old
     client_of(config).close()
     fresh.close()
-    assert (life.directory / "s").exists()
+    assert (life.directory / "sdsuper.sock").exists()
 
 
 def test_a_socket_unit_s_socket_is_served_and_its_file_kept(life: Life) -> None:
-    config = unix(life.directory / "s", chmod=0o700)
+    config = unix(life.directory / "sdsuper.sock", chmod=0o700)
     unit = socket.socket(socket.AF_UNIX)
     unit.bind(config.file or "")
     unit.listen()
-    (life.directory / "s").chmod(0o666)
+    (life.directory / "sdsuper.sock").chmod(0o666)
     kept = life.begin([Passed(os.dup(unit.fileno()), "control")])
     kept.drop_others([config], life.report)
     (listener,) = open_listeners([config], kept)
     listener.close()
     client_of(config).close()
-    assert stat.S_IMODE((life.directory / "s").stat().st_mode) == 0o666
+    assert stat.S_IMODE((life.directory / "sdsuper.sock").stat().st_mode) == 0o666
     assert (life.store.names(), life.told) == (set(), [])
     unit.close()
 
@@ -297,7 +301,7 @@ def test_what_nobody_wants_is_closed_and_told(life: Life) -> None:
     ]
     kept = life.begin(passed)
     assert not any(os.get_inheritable(each.fd) for each in passed[:4])
-    kept.drop_others([unix(life.directory / "s")], life.report)
+    kept.drop_others([unix(life.directory / "sdsuper.sock")], life.report)
     for fd, _ in passed:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)
