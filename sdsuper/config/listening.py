@@ -52,6 +52,8 @@ def _parse_address(name: str, text: str) -> SocketConfig:
         path = text.removeprefix(_UNIX)
         if not path.startswith("/"):
             raise ValueError(f"{text!r} is no address: the path of a socket must be absolute")
+        if not path.isprintable():
+            raise ValueError(f"{text!r} is no address: the path has a control character")
         path = os.path.normpath("/" + path.lstrip("/"))  # two slashes are kept otherwise
         if len(os.fsencode(path)) > _UNIX_PATH_MAX:
             raise ValueError(f"the path of {name} is longer than {_UNIX_PATH_MAX} bytes")
@@ -72,7 +74,7 @@ def _parse_host(text: str) -> str:
     Names are not looked up: the daemon, which opens the socket while programs run, waits for no
     name server.
     """
-    if text in ("", "*"):
+    if text in ("", "*", "0.0.0.0"):
         return ""
     if text == "localhost":
         return "127.0.0.1"
