@@ -22,6 +22,7 @@ from sdsuper.core.notice import Notice
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
 from sdsuper.systemd.notify_server import Message, NotifySocket, parse_notice
+from sdsuper.systemd.sockets import runtime_directory
 from sdsuper.values import Level
 
 _AT_ONCE = 32
@@ -100,10 +101,7 @@ class NotifyFolder:
         return os.path.join(self._path, name)
 
     def _make(self) -> str:
-        runtime = self._environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        meant_for = self._environ.get("SYSTEMD_EXEC_PID", str(os.getpid()))
-        if meant_for != str(os.getpid()):
-            runtime = ""  # of the service that we were started from by hand
+        runtime = runtime_directory(self._environ, os.getpid())
         # It is not ours to write to where [supervisord] user= gave up root.
         if runtime and os.access(runtime, os.W_OK | os.X_OK):
             # Ours alone: what lies there is of a daemon that was killed.
