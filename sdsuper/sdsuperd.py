@@ -47,6 +47,9 @@ PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
 JOURNAL_VARIABLE = "SDSUPER_JOURNAL_SOCKET"
 """The socket of the journal, where it is another than systemd's."""
 
+JOURNAL_DIRECTORY_VARIABLE = "SDSUPER_JOURNAL_DIRECTORY"
+"""Where the journal's files are, where that is another place than systemd's."""
+
 _NO_PROC = "/proc cannot be read: what programs leave behind is neither found nor ended"
 
 
@@ -218,6 +221,7 @@ def _run_once(
             server_url(config.servers or servers),
             use_pidfds=os.environ.get(PIDFDS_VARIABLE) != "0",
             up=before is not None and before.up,
+            journal_directory=os.environ.get(JOURNAL_DIRECTORY_VARIABLE, ""),
         )
         return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
 

@@ -1,12 +1,21 @@
-"""A journald for tests: a datagram socket, and the entries that came, in order."""
+"""A journald for tests: a datagram socket, and the entries that came, in order.
+
+`JournalFiles` writes them to journal files too, by the program that systemd itself has for that.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Self
+
+from sdsuper.logs.readback import unit_of
 
 Entry = list[tuple[str, bytes]]
 
@@ -116,3 +125,84 @@ class Journald:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+_TO_FILES = "systemd-journal-remote"
+_BOOT = "0123456789abcdef0123456789abcdef"
+
+
+def journal_remote() -> str | None:
+    """Return the program that writes journal files, None where this machine has none."""
+    return shutil.which(_TO_FILES, path="/usr/lib/systemd:/lib/systemd")
+
+
+def trusted_fields() -> dict[str, str]:
+    """Return the fields that journald adds to what this process sends, as far as they matter."""
+    cgroup = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    unit = unit_of(cgroup)
+    return {
+        "_BOOT_ID": _BOOT,
+        "_TRANSPORT": "journal",
+        "_UID": str(os.geteuid()),
+        **({} if unit is None else {"_SYSTEMD_UNIT": unit}),
+    }
+
+
+class JournalWriter:
+    """Writes entries to journal files in a folder, by their export format.
+
+    Source: systemd.io/JOURNAL_EXPORT_FORMATS; a native entry is one without its address fields.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        program = journal_remote()
+        assert program is not None
+        self._process = subprocess.Popen(
+            [program, "-o", str(folder / "test.journal"), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.fields = trusted_fields()
+        self._now = time.time_ns() // 1000
+
+    def write(self, datagrams: Iterable[bytes], **changed: str) -> None:
+        """Append entries.
+
+        Args:
+            datagrams: Each as it is sent to journald.
+            changed: Fields that journald would have set otherwise.
+        """
+        assert self._process.stdin is not None
+        trusted = "".join(f"{name}={value}\n" for name, value in {**self.fields, **changed}.items())
+        for datagram in datagrams:
+            self._now += 1
+            head = f"__REALTIME_TIMESTAMP={self._now}\n__MONOTONIC_TIMESTAMP={self._now}\n"
+            self._process.stdin.write(f"{head}{trusted}".encode() + datagram + b"\n")
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        """Finish the files."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(60) == 0
+
+
+class JournalFiles(Journald):
+    """A journald whose entries are in journal files, a moment after they came."""
+
+    def __init__(self, path: str, folder: Path) -> None:
+        super().__init__(path)
+        self.writer = JournalWriter(folder)
+
+    def _receive(self, taking: socket.socket) -> bytes:
+        datagram = super()._receive(taking)
+        if datagram:
+            self.writer.write([datagram])
+        return datagram
+
+    def close(self) -> None:
+        """Be gone; the files stay."""
+        super().close()
+        self.writer.close()

@@ -7,6 +7,7 @@ the summary says so in capitals; where CI=true, every skip is a failure.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -62,6 +63,12 @@ def _builds_rpms() -> bool:
     return all(shutil.which(tool) for tool in ("rpmbuild", "createrepo_c", "rpmlint", "gcc"))
 
 
+def _reads_journals() -> bool:
+    from tests.journald import journal_remote
+
+    return importlib.util.find_spec("systemd") is not None and journal_remote() is not None
+
+
 NEEDS = {
     "root": Need("needs root", "run the tests as root", _is_root),
     "etcd": Need("needs etcd and etcdctl", "install etcd-server and etcd-client", _has_etcd),
@@ -71,6 +78,11 @@ NEEDS = {
         "needs a systemd booted in a container",
         "as root, install systemd-container and mmdebstrap",
         _boots_systemd,
+    ),
+    "journal_reader": Need(
+        "needs systemd-python and systemd-journal-remote",
+        "as root, run scripts/prepare venv and scripts/prepare tests",
+        _reads_journals,
     ),
     "rpm": Need(
         "needs rpmbuild", "install rpm and createrepo-c (scripts/prepare rpm)", _builds_rpms

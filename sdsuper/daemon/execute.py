@@ -41,6 +41,7 @@ from sdsuper.daemon.listen import ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
 from sdsuper.daemon.pools import EventPools
+from sdsuper.daemon.readback import Readback
 from sdsuper.daemon.reap import Reaper
 from sdsuper.daemon.spawn import (
     EXIT_NOT_SPAWNED,
@@ -105,6 +106,10 @@ class Executor:
         finish: Called when everything is down; its argument says whether to start anew.
         pools: Takes what event listeners say.
         server_url: What children get as SUPERVISOR_SERVER_URL.
+        journal_directory: Where the journal is read, "" for systemd's own places.
+
+    Attributes:
+        readback: Reads output back from the journal.
     """
 
     def __init__(
@@ -119,6 +124,7 @@ class Executor:
         server_url: str | None,
         *,
         use_pidfds: bool = True,
+        journal_directory: str = "",
     ) -> None:
         self._settings = settings
         self._limits = limits
@@ -138,7 +144,9 @@ class Executor:
         self._by_pid: dict[int, Invocation] = {}
         self._by_name: dict[Namespec, Invocation] = {}
         self._leaving: dict[tuple[Namespec, int], Invocation] = {}
-        self.strays = Strays(self._is_main, report)
+        self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
+        self.readback = Readback(self._watch_helper, report, journal_directory)
+        self.strays = Strays(self._is_ours, report)
         self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
 
     def execute(self, action: Action) -> None:
@@ -213,6 +221,7 @@ class Executor:
         self.reaper.close()
         self._notify_folder.close()
         self._listening.close()
+        self.readback.close()
         deadline = time.monotonic() + _FINISH_SECONDS
         for outlets in (*self._outlets.values(), *self._detached):
             outlets.close(deadline)
@@ -356,10 +365,19 @@ class Executor:
 
     # --- exits --------------------------------------------------------------------------------
 
-    def _is_main(self, pid: int) -> bool:
-        return pid in self._by_pid
+    def _is_ours(self, pid: int) -> bool:
+        """Whether a child is the main process of a program, or a helper of the daemon."""
+        return pid in self._by_pid or pid in self._helpers
+
+    def _watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
+        self._helpers[pid] = ended
+        self.reaper.watch(pid)
 
     def _ended(self, pid: int, status: ExitStatus) -> None:
+        helper_ended = self._helpers.pop(pid, None)
+        if helper_ended is not None:
+            helper_ended(status)
+            return
         invocation = self._by_pid[pid]
         self._hear_out(invocation)
         if invocation.pid != pid:
@@ -427,6 +445,7 @@ class Executor:
         self._listening.release(name)
         outlets = self._outlets.pop(name)
         outlets.release()
+        self.readback.forget(name)
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
 
     # --- signals ------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from sdsuper.daemon.ownjournal import OwnJournal
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.pump import JournalPump
+from sdsuper.daemon.readback import Readback, clearing
 from sdsuper.daemon.reload import Source
 from sdsuper.daemon.service import Service
 from sdsuper.daemon.statelog import StateChange
@@ -83,6 +84,7 @@ class Daemon:
         *,
         use_pidfds: bool = True,
         up: bool = False,
+        journal_directory: str = "",
     ) -> None:
         self.manager = Manager()
         self.settings: DaemonConfig = source.config.daemon
@@ -122,9 +124,10 @@ class Daemon:
             self.pools,
             server_url,
             use_pidfds=use_pidfds,
+            journal_directory=journal_directory,
         )
+        self._journal = log.journal or OwnJournal()
         if log.journal is not None or self.settings.journal:
-            self._journal = log.journal or OwnJournal()
             self.subscribe(ProcessStateChange, self._journal_change)
 
     # --- life ---------------------------------------------------------------------------------
@@ -404,13 +407,28 @@ class Daemon:
         outlets = self._executor.outlets(name)
         return outlets.path("stderr" if channel == "stderr" else "stdout")
 
+    @property
+    def readback(self) -> Readback:
+        """What reads output back that is in the journal alone."""
+        return self._executor.readback
+
+    def is_in_journal_alone(self, name: Namespec, channel: str) -> bool:
+        """Whether `readback` has a process's "stdout" or "stderr", and no file has."""
+        outlets = self._executor.outlets(name)
+        return outlets.is_in_journal_alone("stderr" if channel == "stderr" else "stdout")
+
     def clear_logs(self, name: Namespec) -> None:
         """Truncate both logs of a process, running or not.
+
+        What is in the journal stays there; an entry says from where on it is shown.
 
         Raises:
             OSError: One could not be truncated.
         """
         self._executor.outlets(name).clear()
+        if any(self.is_in_journal_alone(name, channel) for channel in ("stdout", "stderr")):
+            self._journal.send(clearing(name))
+            self.readback.forget(name)
 
     def write_stdin(self, name: Namespec, data: bytes) -> None:
         """Queue bytes for a child's stdin.

@@ -157,6 +157,11 @@ class Outlets:
         found = self._channels.get(channel)
         return None if found is None else found.path
 
+    def is_in_journal_alone(self, channel: ChannelName) -> bool:
+        """Whether the journal is where a channel can be read back, and no file is."""
+        config = self._configs.get(channel)
+        return config is not None and config.journal and not config.auto and not config.logfile
+
     def open(self) -> None:
         """Open the files for a new invocation.
 

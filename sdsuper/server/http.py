@@ -12,12 +12,15 @@ While a request is worked on, nothing is read: a client that pipelines waits in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import inspect
+import select
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import h11
@@ -134,11 +137,24 @@ class Stream:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """The connection is gone: call it no more."""
+        """The connection is gone, perhaps before the start: call it no more."""
         raise NotImplementedError
 
 
 Reply = Response | Stream
+
+_T = TypeVar("_T")
+
+
+class Abandonable(Generic[_T]):
+    """Work that is of use to one client alone: it is given up where the client is gone."""
+
+    def __init__(self, work: Coroutine[Any, Any, _T]) -> None:
+        self._work = work
+
+    def __await__(self) -> Generator[Any, Any, _T]:
+        """Do the work."""
+        return self._work.__await__()
 
 
 def error_response(
@@ -328,11 +344,45 @@ class Connection(asyncio.Protocol):
             self._reply(reply)
 
     async def _answer_later(self, pending: Awaitable[Reply]) -> None:
-        reply = await pending
+        if isinstance(pending, Abandonable):
+            with self._watched(asyncio.current_task()):
+                reply = await pending
+        else:
+            reply = await pending
         if self.phase is Phase.BUSY:
             self._reply(reply)
             self._transport.resume_reading()
             self._advance()
+        elif isinstance(reply, Stream):
+            reply.stop()
+
+    @contextlib.contextmanager
+    def _watched(self, work: asyncio.Task[None] | None) -> Iterator[None]:
+        """While inside, cancel the work when the client has closed its socket.
+
+        Nothing is read meanwhile, so the transport does not see that. One that only stopped
+        sending, or a TCP peer before we write to it, looks the same as one that waits.
+        """
+        assert work is not None
+        try:
+            hangup = select.epoll()
+        except OSError:  # no descriptor is left: its end is noticed later
+            yield
+            return
+        with hangup:
+            # With no events asked for, those that are always told remain: EPOLLHUP, EPOLLERR.
+            hangup.register(self._transport.get_extra_info("socket").fileno(), 0)
+
+            def gone() -> None:
+                self._loop.remove_reader(hangup.fileno())
+                work.cancel()
+                self.abort()
+
+            self._loop.add_reader(hangup.fileno(), gone)
+            try:
+                yield
+            finally:
+                self._loop.remove_reader(hangup.fileno())
 
     # -- writing -----------------------------------------------------------------------------------
 

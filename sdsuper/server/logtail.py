@@ -1,14 +1,16 @@
 """Logs as they grow: /logtail/NAME[/CHANNEL] and /mainlogtail, chunked HTTP without an end.
 
 Files have no readiness to wait for, so a log is looked at ten times a second, but only while
-somebody watches it and takes what we write.
+somebody watches it and takes what we write. What the journal alone has comes from a helper.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 
 from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.readback import Channel, Following
 from sdsuper.logs.tail import Follower
 from sdsuper.rpc.faults import Fault
 from sdsuper.server.http import Connection, Stream, http_date
@@ -21,6 +23,8 @@ PART_BYTES_MAX = 256 * 1024
 """Read at a time, so that a flood in one log does not hold up the loop."""
 
 CHANNELS = frozenset({"stdout", "stderr"})
+
+_UNBUFFERED = ((b"X-Accel-Buffering", b"no"),)
 
 
 class LogStream(Stream):
@@ -62,18 +66,70 @@ class LogStream(Stream):
             self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
 
-def find_log(daemon: Daemon, path: str) -> LogStream | None:
-    """Return the stream of `/logtail/NAME[/CHANNEL]`, None where there is no such log."""
+class JournalStream(Stream):
+    """One watcher of output that is in the journal alone."""
+
+    headers = _UNBUFFERED
+
+    def __init__(self, following: Following) -> None:
+        self._following = following
+        self._connection: Connection
+        self._reading = False
+
+    def start(self, connection: Connection) -> None:
+        """Send the past, then whatever comes."""
+        self._connection = connection
+        if self._following.first:
+            connection.send_part(self._following.first)
+        if connection.can_write:  # else it calls `resume`
+            self.resume()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._read_on(True)
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._read_on(False)
+        self._following.close()
+
+    def _read_on(self, wanted: bool) -> None:
+        if wanted is self._reading:
+            return
+        self._reading = wanted
+        loop = asyncio.get_running_loop()
+        if wanted:
+            loop.add_reader(self._following.fd, self._readable)
+        else:
+            loop.remove_reader(self._following.fd)
+
+    def _readable(self) -> None:
+        data = os.read(self._following.fd, PART_BYTES_MAX)
+        if not data:
+            self._read_on(False)
+            self._connection.end_stream()
+            return
+        self._connection.send_part(data)
+        if not self._connection.can_write:
+            self._read_on(False)
+
+
+def find_channel(daemon: Daemon, path: str) -> Channel | None:
+    """Return what `/logtail/NAME[/CHANNEL]` means, None where there is no such process."""
     _, slash, rest = path.strip("/").partition("/")
     name, _, channel = rest.partition("/")
     channel = channel or "stdout"
     if not slash or channel not in CHANNELS:
         return None
     try:
-        logfile = daemon.log_path(find_process(daemon, name), channel)
+        return Channel(find_process(daemon, name), channel)
     except Fault:
         return None
-    return _follow(logfile, ((b"X-Accel-Buffering", b"no"),))
+
+
+def follow_file(daemon: Daemon, channel: Channel) -> LogStream | None:
+    """Return the stream of a process's log file, None where there is none."""
+    return _follow(daemon.log_path(*channel), _UNBUFFERED)
 
 
 def find_main_log(daemon: Daemon) -> LogStream | None:

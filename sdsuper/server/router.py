@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.readback import Channel
+from sdsuper.logs.readback import NO_JOURNAL, ReadbackError
 from sdsuper.rpc.codec import MalformedXml, NoMethodName, dumps_fault, dumps_response, loads_call
 from sdsuper.rpc.faults import Fault
-from sdsuper.server.http import Reply, Request, Response, error_response
-from sdsuper.server.logtail import find_log, find_main_log
+from sdsuper.server.http import Abandonable, Reply, Request, Response, error_response
+from sdsuper.server.logtail import JournalStream, find_channel, find_main_log, follow_file
 from sdsuper.server.registry import Registry
 from sdsuper.values import Level
 
@@ -74,11 +76,27 @@ class Router:
             return error_response(HTTPStatus.BAD_REQUEST)
         return find_main_log(self._daemon) or error_response(HTTPStatus.NOT_FOUND)
 
-    def log_tail(self, request: Request) -> Reply:
+    def log_tail(self, request: Request) -> Reply | Awaitable[Reply]:
         """Follow the log of a process."""
         if request.method != "GET":
             return error_response(HTTPStatus.BAD_REQUEST)
-        return find_log(self._daemon, request.path) or error_response(HTTPStatus.NOT_FOUND)
+        channel = find_channel(self._daemon, request.path)
+        if channel is None:
+            return error_response(HTTPStatus.NOT_FOUND)
+        if self._daemon.is_in_journal_alone(*channel):
+            return Abandonable(self._journal_tail(request, channel))
+        return follow_file(self._daemon, channel) or error_response(HTTPStatus.NOT_FOUND)
+
+    async def _journal_tail(self, request: Request, channel: Channel) -> Reply:
+        try:
+            return JournalStream(await self._daemon.readback.follow(channel))
+        except ReadbackError as error:
+            missing = error.kind == NO_JOURNAL
+            return error_response(
+                HTTPStatus.NOT_FOUND if missing else HTTPStatus.SERVICE_UNAVAILABLE
+            )
+        except Exception:  # noqa: BLE001 - one request must not cost us the loop
+            return self._failed(request)
 
     # -- XML-RPC -----------------------------------------------------------------------------------
 
@@ -97,7 +115,8 @@ class Router:
         try:
             value = self._registry.call(name, params)
             if inspect.isawaitable(value):
-                return self._rpc_later(request, shown, value)
+                later = self._rpc_later(request, shown, value)
+                return Abandonable(later) if isinstance(value, Abandonable) else later
             return self._returned(shown, value)
         except Fault as fault:
             return self._faulted(shown, fault)

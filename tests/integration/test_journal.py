@@ -66,9 +66,6 @@ def test_each_line_has_its_fields(daemon: Daemon, journald: Journald) -> None:
         pid = daemon.pid_of("all:web_1")
         first, second, error = journald.found(SYSLOG_IDENTIFIER="web_1")
         assert (daemon.dir / "1.log").read_bytes() == b"out\n<3>bad\nend"
-        assert (
-            daemon.ctl("tail", "all:web_1", "stderr").stdout == "all:web_1: ERROR (no log file)\n"
-        )
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     if error["SDSUPER_STREAM"] != b"stderr":
         second, error = error, second

@@ -105,7 +105,10 @@ def _read(
     except Fault as error:
         if error.code not in errors:
             raise
-        control.fail(Status.FAILED, f"{name or 'supervisord'}: ERROR ({errors[error.code]})")
+        told = errors[error.code]
+        if error.code == FaultCode.FAILED and error.detail:  # Supervisor has none
+            told = error.detail
+        control.fail(Status.FAILED, f"{name or 'supervisord'}: ERROR ({told})")
         return
     control.print(text)
 

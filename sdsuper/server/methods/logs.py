@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable
 
 from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.readback import Channel
 from sdsuper.logs import tail
+from sdsuper.logs.readback import NO_JOURNAL, ReadbackError
 from sdsuper.logs.tail import to_text
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.http import Abandonable
 from sdsuper.server.lookup import find_process
 from sdsuper.server.registry import method
 from sdsuper.values import Level, Namespec
@@ -68,7 +72,9 @@ def clear_log(daemon: Daemon) -> bool:
     "supervisor.readProcessLog",
     faults=READ_FAULTS,
 )
-def read_process_stdout_log(daemon: Daemon, name: str, offset: int, length: int) -> str:
+def read_process_stdout_log(
+    daemon: Daemon, name: str, offset: int, length: int
+) -> str | Awaitable[str]:
     """Read from the stdout log of a process.
 
     Args:
@@ -79,11 +85,13 @@ def read_process_stdout_log(daemon: Daemon, name: str, offset: int, length: int)
     Returns:
         the text
     """
-    return _read(daemon.log_path(find_process(daemon, name), "stdout"), offset, length)
+    return _read_channel(daemon, Channel(find_process(daemon, name), "stdout"), offset, length)
 
 
 @method("supervisor.readProcessStderrLog", faults=READ_FAULTS)
-def read_process_stderr_log(daemon: Daemon, name: str, offset: int, length: int) -> str:
+def read_process_stderr_log(
+    daemon: Daemon, name: str, offset: int, length: int
+) -> str | Awaitable[str]:
     """Read from the stderr log of a process.
 
     Args:
@@ -94,15 +102,17 @@ def read_process_stderr_log(daemon: Daemon, name: str, offset: int, length: int)
     Returns:
         the text
     """
-    return _read(daemon.log_path(find_process(daemon, name), "stderr"), offset, length)
+    return _read_channel(daemon, Channel(find_process(daemon, name), "stderr"), offset, length)
 
 
 @method(
     "supervisor.tailProcessStdoutLog",
     "supervisor.tailProcessLog",
-    faults=(FaultCode.BAD_NAME,),
+    faults=(FaultCode.FAILED, FaultCode.BAD_NAME),
 )
-def tail_process_stdout_log(daemon: Daemon, name: str, offset: int, length: int) -> list[object]:
+def tail_process_stdout_log(
+    daemon: Daemon, name: str, offset: int, length: int
+) -> list[object] | Awaitable[list[object]]:
     """Read what a stdout log has beyond an offset, to follow it by asking again.
 
     Args:
@@ -113,11 +123,13 @@ def tail_process_stdout_log(daemon: Daemon, name: str, offset: int, length: int)
     Returns:
         [text, offset for the next call, whether there was more than fits]
     """
-    return _tail(daemon.log_path(find_process(daemon, name), "stdout"), offset, length)
+    return _tail_channel(daemon, Channel(find_process(daemon, name), "stdout"), offset, length)
 
 
-@method("supervisor.tailProcessStderrLog", faults=(FaultCode.BAD_NAME,))
-def tail_process_stderr_log(daemon: Daemon, name: str, offset: int, length: int) -> list[object]:
+@method("supervisor.tailProcessStderrLog", faults=(FaultCode.FAILED, FaultCode.BAD_NAME))
+def tail_process_stderr_log(
+    daemon: Daemon, name: str, offset: int, length: int
+) -> list[object] | Awaitable[list[object]]:
     """Read what a stderr log has beyond an offset, to follow it by asking again.
 
     Args:
@@ -128,7 +140,7 @@ def tail_process_stderr_log(daemon: Daemon, name: str, offset: int, length: int)
     Returns:
         [text, offset for the next call, whether there was more than fits]
     """
-    return _tail(daemon.log_path(find_process(daemon, name), "stderr"), offset, length)
+    return _tail_channel(daemon, Channel(find_process(daemon, name), "stderr"), offset, length)
 
 
 @method(
@@ -179,6 +191,46 @@ def _clear(daemon: Daemon, name: Namespec, sent: str) -> None:
         daemon.clear_logs(name)
     except OSError as error:
         raise Fault(FaultCode.FAILED, sent) from error
+
+
+# -- the journal -----------------------------------------------------------------------------------
+
+
+def _read_channel(
+    daemon: Daemon, channel: Channel, offset: int, length: int
+) -> str | Awaitable[str]:
+    if daemon.is_in_journal_alone(*channel):
+        return Abandonable(_read_journal(daemon, channel, offset, length))
+    return _read(daemon.log_path(*channel), offset, length)
+
+
+async def _read_journal(daemon: Daemon, channel: Channel, offset: int, length: int) -> str:
+    try:
+        tail.read_window(0, offset, length)
+        return to_text(await daemon.readback.read(channel, offset, length))
+    except tail.WindowError as error:
+        raise Fault(FaultCode.BAD_ARGUMENTS) from error
+    except ReadbackError as error:
+        missing = error.kind == NO_JOURNAL
+        raise Fault(FaultCode.NO_FILE if missing else FaultCode.FAILED, str(error)) from error
+
+
+def _tail_channel(
+    daemon: Daemon, channel: Channel, offset: int, length: int
+) -> list[object] | Awaitable[list[object]]:
+    if daemon.is_in_journal_alone(*channel):
+        return Abandonable(_tail_journal(daemon, channel, offset, length))
+    return _tail(daemon.log_path(*channel), offset, length)
+
+
+async def _tail_journal(daemon: Daemon, channel: Channel, offset: int, length: int) -> list[object]:
+    try:
+        found = await daemon.readback.tail(channel, offset, length)
+    except ReadbackError as error:
+        if error.kind == NO_JOURNAL:
+            return ["", 0, False]
+        raise Fault(FaultCode.FAILED, str(error)) from error
+    return [to_text(found.data), found.number, found.overflow]
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -80,6 +80,8 @@ class FakeDaemon:
         self.unstoppable: set[str] = set()
         self.commands: dict[str, Exception] = {}
         self.logfiles: dict[tuple[str, str], str] = {}
+        self.in_journal: set[tuple[str, str]] = set()
+        self.readback: Any = None
         self.clear_errors: dict[str, OSError] = {}
         self.cleared: list[Namespec] = []
         self.stdin: list[tuple[Namespec, bytes]] = []
@@ -145,6 +147,9 @@ class FakeDaemon:
 
     def log_path(self, name: Namespec, channel: str) -> str | None:
         return self.logfiles.get((name.process, channel))
+
+    def is_in_journal_alone(self, name: Namespec, channel: str) -> bool:
+        return (name.process, channel) in self.in_journal
 
     def clear_logs(self, name: Namespec) -> None:
         if name.process in self.clear_errors:

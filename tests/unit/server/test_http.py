@@ -8,9 +8,12 @@ import re
 import socket
 from base64 import b64encode
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from sdsuper.daemon.readback import Channel, Following
+from sdsuper.logs.readback import FAILED, ReadbackError
 from sdsuper.rpc.codec import dumps_call, loads_response
 from sdsuper.rpc.faults import Fault
 from sdsuper.server import http, web
@@ -755,6 +758,87 @@ def test_a_watcher_that_does_not_read_costs_a_bounded_amount() -> None:
             assert connection._transport.get_write_buffer_size() < 1_000_000
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             await _gather(client, b"x" * 8_000_000)
+
+    run(test())
+
+
+# -- the journal -----------------------------------------------------------------------------------
+
+
+class SlowReadback:
+    """Finds nothing before it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.given_up = 0
+        self.found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def read(self, channel: Channel, offset: int, length: int) -> bytes:
+        return await self._wait()
+
+    async def follow(self, channel: Channel) -> Following:
+        await self._wait()
+        raise ReadbackError(FAILED, "too many")
+
+    async def _wait(self) -> bytes:
+        self.asked += 1
+        try:
+            return await asyncio.shield(self.found)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+
+
+def _in_journal(site: Site) -> SlowReadback:
+    site.fake.in_journal.add(("a", "stdout"))
+    site.fake.readback = SlowReadback()
+    return cast("SlowReadback", site.fake.readback)
+
+
+READ = call("supervisor.readProcessLog", "a", -10, 0)
+
+
+@pytest.mark.parametrize("request_", [READ, get("/logtail/a")])
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_search_is_given_up_when_its_client_is_gone(how: str, request_: bytes) -> None:
+    async def test() -> None:
+        async with Site(solo("a")) as site:
+            readback = _in_journal(site)
+            client = await site.client()
+            await client.say(request_)
+            await _until(lambda: readback.asked == 1)
+            getattr(client.writer.transport, how)()
+            await _until(lambda: readback.given_up == 1)
+            await _connections(site, 0)
+
+    run(test())
+
+
+def test_who_only_stopped_sending_gets_what_is_found() -> None:
+    async def test() -> None:
+        async with Site(solo("a")) as site:
+            readback = _in_journal(site)
+            client = await site.client()
+            await client.say(READ)
+            await _until(lambda: readback.asked == 1)
+            client.writer.write_eof()
+            readback.found.set_result(b"found \x1b\n")
+            assert (await client.answer()).value == "found \ufffd\n"
+            assert readback.given_up == 0
+
+    run(test())
+
+
+def test_a_stream_that_cannot_begin_is_refused() -> None:
+    async def test() -> None:
+        async with Site(solo("a")) as site:
+            readback = _in_journal(site)
+            client = await site.client()
+            readback.found.set_result(b"")
+            await client.say(get("/logtail/a"))
+            assert (await client.answer()).status == 503
+            await client.say(get("/logtail/a/stderr"))
+            assert (await client.answer()).status == 404
 
     run(test())
 

@@ -61,15 +61,16 @@ def test_wrong_words(line: str, said: str, *, helps: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "text"),
+    ("fault", "text"),
     [
-        (FaultCode.NO_FILE, "no log file"),
-        (FaultCode.FAILED, "unknown error reading log"),
-        (FaultCode.BAD_NAME, "no such process name"),
+        (Fault(FaultCode.NO_FILE, "x"), "no log file"),
+        (Fault(FaultCode.FAILED), "unknown error reading log"),
+        (Fault(FaultCode.FAILED, "the search took long"), "the search took long"),
+        (Fault(FaultCode.BAD_NAME, "x"), "no such process name"),
     ],
 )
-def test_logs_that_cannot_be_read(code: int, text: str) -> None:
-    session = Session({"readProcessStdoutLog": Fault(code, "x")})
+def test_logs_that_cannot_be_read(fault: Fault, text: str) -> None:
+    session = Session({"readProcessStdoutLog": fault})
     assert session.run("tail a:b") == (f"a:b: ERROR ({text})\n", 1)
 
 
