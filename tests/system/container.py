@@ -39,6 +39,7 @@ SUITES = ("bookworm", "trixie")
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps", "dnf", "rpm",
     "libpam-systemd", "dbus-user-session",
+    "python3-systemd",
 )  # fmt: skip
 
 _LEAN = [
