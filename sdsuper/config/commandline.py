@@ -155,7 +155,7 @@ def usage(prog: str) -> str:
     lines = [
         "supervisord -- run a set of applications and keep them as configured",
         "",
-        f"Usage: {prog} [options] [config check|show ...]",
+        f"Usage: {prog} [options] [config check|show|sample ...]",
         "",
         "Options (they win over the configuration file):",
         *(_usage_line(flag) for flag in _flags() if flag.long),

@@ -1,4 +1,4 @@
-"""`sdsuperd config check` and `sdsuperd config show`."""
+"""`sdsuperd config check`, `config show` and `config sample`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sdsuper.config.commandline import CommandLine
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
 from sdsuper.config.model import Config
+from sdsuper.config.sample import render_sample
 from sdsuper.config.show import render_check, render_errors, render_ini, render_json
 from sdsuper.errors import ConfigError, UsageError
 
@@ -83,6 +84,12 @@ def show(commandline: CommandLine, path: str | None, form: str) -> int:
         return error.exit_code
     click.echo(render_json(config) if form == "json" else render_ini(config), nl=False)
     return 0
+
+
+@group.command()
+def sample() -> None:
+    """Print a sample to begin with: every option, with a comment and its default."""
+    click.echo(render_sample(), nl=False)
 
 
 def _load(commandline: CommandLine, path: str | None) -> Config:
