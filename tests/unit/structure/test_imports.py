@@ -35,10 +35,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "sdsuperd": ("server", "daemon", "rpc", *EDGES, "core", "config", *VALUES),
     "sdsuperctl": ("ctl", "rpc", *VALUES),
+    "pidproxy": (),
 }
 """Layer to what it may import of the package, besides itself and the version numbers."""
 
-STANDARD_LIBRARY_ONLY = ("values", "errors", "config", "core")
+STANDARD_LIBRARY_ONLY = ("values", "errors", "config", "core", "pidproxy")
 EXCEPT = {"config.commands": ("click",)}
 """Modules of those layers that are a command line, imported when it is used."""
 
