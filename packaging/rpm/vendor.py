@@ -29,7 +29,7 @@ backend = functools.reduce(getattr, filter(None, name.split(".")), backend)
 backend.build_wheel(sys.argv[2])
 """
 
-_NOT_NEEDED = ("tests", "RECORD", "licenses")
+_NOT_NEEDED = ("test", "tests", "RECORD", "licenses")
 
 
 def unpack(archive: Path, into: Path) -> Path:

@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.system.container import SUITES, Container
+from tests.system.container import BUILDER_PACKAGES, SUITES, Container, root_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +24,7 @@ License: none
 BuildArch: noarch
 AutoReqProv: no
 Provides: /bin/sh
+Provides: /usr/bin/sh
 Provides: /usr/bin/python3
 Provides: shadow-utils
 Provides: systemd
@@ -46,26 +46,46 @@ metadata_expire=0
 PACKED = ("LICENSE", "README.md", "pyproject.toml", "packaging", "scripts", "sdsuper", "units")
 
 
-class Packages(NamedTuple):
-    """Repositories on this machine.
+class Packages:
+    """Repositories on this machine, each built when it is first asked for.
 
     Attributes:
-        tree: The sources that both releases were built from.
-        first: A release.
-        second: A higher one of the same.
-        host: What stands for the distribution.
+        tree: The sources that all releases are built from.
     """
 
-    tree: Path
-    first: Path
-    second: Path
-    host: Path
+    def __init__(self, folder: Path) -> None:
+        self.tree = _freeze(folder / "tree")
+        self._folder = folder
+        self._built: dict[str, Path] = {}
+
+    def first(self, suite: str) -> Path:
+        """Return the repository of a release for a suite."""
+        return self._release(suite, 1)
+
+    def second(self, suite: str) -> Path:
+        """Return the repository of a higher release of the same."""
+        return self._release(suite, 2)
+
+    def host(self) -> Path:
+        """Return the repository of what stands for the distribution."""
+        return self._once("host", _build_host)
+
+    def _release(self, suite: str, release: int) -> Path:
+        def make(output: Path) -> Path:
+            return build(self.tree, suite, release, output)
+
+        return self._once(f"{suite}-{release}", make)
+
+    def _once(self, name: str, make: Callable[[Path], Path]) -> Path:
+        if name not in self._built:
+            self._built[name] = make(self._folder / name)
+        return self._built[name]
 
 
-def build(tree: Path, release: int, output: Path) -> Path:
-    """Build the RPM from a tree of sources; return its repository."""
+def build(tree: Path, suite: str, release: int, output: Path) -> Path:
+    """Build the RPMs for a suite from a tree of sources; return their repository."""
     done = subprocess.run(
-        [tree / "scripts" / "rpm", str(release), output],
+        [tree / "scripts" / "rpm", str(release), output, root_of(suite, BUILDER_PACKAGES)],
         env={
             **os.environ,
             "SOURCE_DATE_EPOCH": "1700000000",
@@ -107,11 +127,8 @@ def _build_host(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    """Two releases, built once for all tests."""
-    top = tmp_path_factory.mktemp("rpm")
-    tree = _freeze(top / "tree")
-    first, second = build(tree, 1, top / "first"), build(tree, 2, top / "second")
-    return Packages(tree, first, second, _build_host(top / "host"))
+    """The package, built once for all tests."""
+    return Packages(tmp_path_factory.mktemp("rpm"))
 
 
 def add_repository(machine: Container, name: str, source: Path) -> None:
@@ -124,6 +141,6 @@ def add_repository(machine: Container, name: str, source: Path) -> None:
 def machine(request: pytest.FixtureRequest, packages: Packages) -> Iterator[Container]:
     """A booted machine for all tests of a module, on which dnf finds the first release."""
     with Container(str(request.param)) as container:
-        add_repository(container, "host", packages.host)
-        add_repository(container, "first", packages.first)
+        add_repository(container, "host", packages.host())
+        add_repository(container, "first", packages.first(container.suite))
         yield container

@@ -42,6 +42,12 @@ PACKAGES = (
     "python3-systemd",
 )  # fmt: skip
 
+BUILDER_PACKAGES = (
+    "rpm", "gcc", "libc6-dev", "python3-dev", "libsystemd-dev", "pkg-config",
+    "bash-completion", "zsh", "fish", "man-db",
+)  # fmt: skip
+"""What builds the package for a release, and what tries its completions and manual pages."""
+
 _LEAN = [
     f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale", "info")
 ]
@@ -87,24 +93,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SDSUPER_CACHE") or Path.home() / ".cache" / "sdsuper")
 
 
-def root_of(suite: str) -> Path:
+def root_of(suite: str, packages: Sequence[str] = PACKAGES) -> Path:
     """Return the pristine root of a release, made now if it is not in the cache."""
-    key = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
     root = cache_folder() / "roots" / f"{suite}-{key}-{month}"
     root.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{root}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
-            _bootstrap(suite, root)
+            _bootstrap(suite, root, packages)
     return root
 
 
-def _bootstrap(suite: str, root: Path) -> None:
+def _bootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
     unfinished = root.with_name(f"{root.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     command = ["mmdebstrap", "--variant=minbase", "--format=directory", *_LEAN]
-    command += [f"--include={','.join(PACKAGES)}", suite, str(unfinished)]
+    command += [f"--include={','.join(packages)}", suite, str(unfinished)]
     done = subprocess.run(
         command, capture_output=True, check=False, encoding="utf-8", timeout=_BUILD_TIMEOUT
     )

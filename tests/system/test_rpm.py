@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import ROOT, Packages, add_repository, build
-from tests.system.container import CommandError, Container
+from tests.system.container import SUITES, CommandError, Container
 
 pytestmark = [pytest.mark.booted, pytest.mark.rpm]
 
@@ -33,28 +33,38 @@ def pid_of(machine: Container, program: str) -> str:
     return machine.run("sdsuperctl", "pid", program).stdout.strip()
 
 
-def test_the_same_tree_gives_the_same_bytes(packages: Packages, tmp_path: Path) -> None:
-    again = digests(build(packages.tree, 1, tmp_path / "again"))
-    assert again == digests(packages.first)
-    assert any(name.endswith(".src.rpm") for name in again)
-    assert again != digests(packages.second)
-
-
-def test_it_asks_for_nothing_beyond_the_base_system(packages: Packages) -> None:
-    (package,) = packages.first.glob("*.rpm")
-    done = subprocess.run(
-        ["rpm", "-qp", "--requires", str(package)],
-        capture_output=True,
-        check=True,
-        encoding="utf-8",
+def named(repository: Path, name: str) -> Path:
+    """Return the file of a package in a repository."""
+    (found,) = (
+        path
+        for path in repository.glob("*.rpm")
+        if path.name.startswith(name) and path.name[len(name) :][1].isdigit()
     )
-    needed = {line.split()[0] for line in done.stdout.splitlines()}
-    assert {name for name in needed if not name.startswith(("rpmlib(", "config("))} == {
-        "/bin/sh",
-        "/usr/bin/python3",
-        "shadow-utils",
-        "systemd",
-    }
+    return found
+
+
+def requirements(package: Path) -> set[str]:
+    """Return the names of what a package asks of others."""
+    command = ["rpm", "-qp", "--requires", str(package)]
+    done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
+    names = {line.split()[0] for line in done.stdout.splitlines()}
+    return {name for name in names if not name.startswith(("rpmlib(", "config("))}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_same_tree_gives_the_same_bytes(packages: Packages, tmp_path: Path, suite: str) -> None:
+    again = digests(build(packages.tree, suite, 1, tmp_path / "again"))
+    assert again == digests(packages.first(suite))
+    assert any(name.endswith(".src.rpm") for name in again)
+    assert again != digests(packages.second(suite))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_it_asks_for_nothing_beyond_the_base_system(packages: Packages, suite: str) -> None:
+    base = {"/bin/sh", "/usr/bin/python3", "systemd"}
+    repository = packages.first(suite)
+    assert requirements(named(repository, "sdsuper")) == {*base, "shadow-utils"}
+    assert requirements(named(repository, "sdsuper-supervisor")) == {*base, "sdsuper"}
 
 
 def test_installing_starts_and_enables_nothing(machine: Container) -> None:
@@ -80,6 +90,13 @@ def test_the_commands_keep_to_their_private_folder(machine: Container) -> None:
         assert "trapped" not in machine.run("sh", "-c", shell).stdout
     shell = "cd /srv/trap; PYTHONPATH=/srv/trap sdsuperd config check"
     machine.run("sh", "-c", shell)
+
+
+def test_the_bundled_extension_modules_fit(machine: Container) -> None:
+    script = "import sys; sys.path.insert(0, '/usr/lib/sdsuper'); from systemd import journal; "
+    script += "import psutil; print(journal.__file__, journal.Reader, psutil.pids()[0])"
+    said = machine.run("python3", "-Ps", "-c", script).stdout
+    assert said.startswith("/usr/lib/sdsuper/systemd/journal.py ")
 
 
 def test_a_bad_configuration_fails_the_start_for_good_and_says_where(machine: Container) -> None:
@@ -109,7 +126,7 @@ def test_running_wrote_nothing_into_the_package(machine: Container) -> None:
 
 def test_an_upgrade_leaves_the_programs_alone(machine: Container, packages: Packages) -> None:
     before = machine.show(UNIT, "MainPID"), pid_of(machine, "web")
-    add_repository(machine, "second", packages.second)
+    add_repository(machine, "second", packages.second(machine.suite))
     told = machine.run("dnf", "-y", "upgrade", "sdsuper").stdout
     assert machine.run("rpm", "-q", "--qf", "%{release}", "sdsuper").stdout == "2"
     assert "systemctl restart sdsuperd.service" in told
@@ -138,8 +155,10 @@ def test_removing_stops_everything_and_leaves_configuration_and_logs(machine: Co
 
 
 def test_no_complaints_of_rpmlint(packages: Packages) -> None:
-    (package,) = packages.first.glob("*.rpm")
-    command = ["rpmlint", "-c", str(ROOT / "packaging/rpm/rpmlint.toml"), str(package)]
+    configuration = str(ROOT / "packaging/rpm/rpmlint.toml")
+    files = [str(path) for path in packages.first(SUITES[0]).glob("*.rpm")]
+    command = ["rpmlint", "-c", configuration, *files]
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     assert ": E: " not in done.stdout
     assert done.returncode == 0, done.stdout
+    assert f" {len(files)} packages" in done.stdout

@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from sdsuper import SUPERVISOR_VERSION
+
 ROOT = Path(__file__).parents[3]
 PACKAGING = ROOT / "packaging" / "rpm"
 SPEC = (PACKAGING / "sdsuper.spec").read_text(encoding="utf-8")
@@ -15,22 +17,32 @@ def locked() -> dict[str, str]:
     """Return the locked versions by name; every line has its hash."""
     lines = (PACKAGING / "requirements.lock").read_text(encoding="utf-8").splitlines()
     found = [
-        re.fullmatch(r"(\w+)==([\d.]+) --hash=sha256:[0-9a-f]{64}", line)
+        re.fullmatch(r"([\w-]+)==([\d.]+) --hash=sha256:[0-9a-f]{64}", line)
         for line in lines
         if not line.startswith("#")
     ]
     assert None not in found
-    return {match[1]: match[2] for match in found if match}
+    return {match[1].replace("-", "_"): match[2] for match in found if match}
 
 
 def test_the_spec_names_what_is_locked() -> None:
-    assert dict(re.findall(r"^%global (\w+)_version (\S+)$", SPEC, re.MULTILINE)) == locked()
+    named = dict(re.findall(r"^%global (\w+)_version (\S+)$", SPEC, re.MULTILINE))
+    named.pop("supervisor")
+    assert named == locked()
 
 
 def test_every_runtime_dependency_is_bundled_and_declared() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     project = tomllib.loads(text)["project"]
-    needed = {re.split(r"\W", each)[0] for each in project["dependencies"]}
-    assert set(re.findall(r"bundled\(python3dist\((\w+)\)\)", SPEC)) == needed
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["journal"]]
+    needed = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in wanted}
+    bundled = re.findall(r"bundled\(python3dist\(([\w-]+)\)\)", SPEC)
+    assert {name.replace("-", "_") for name in bundled} == needed
     assert needed <= set(locked())
     assert re.findall(r"^Version: +(\S+)$", SPEC, re.MULTILINE) == [project["version"]]
+
+
+def test_the_drop_in_stands_for_the_version_that_the_daemon_reports() -> None:
+    found = re.findall(r"^%global supervisor_version (\S+)$", SPEC, re.MULTILINE)
+    assert found == [SUPERVISOR_VERSION]
+    assert re.findall(r"^Obsoletes:", SPEC, re.MULTILINE) == []
