@@ -17,6 +17,8 @@ REPLACED = {
     "ExecStart": "/usr/bin/supervisord -n -c /etc/supervisord.conf",
     "ExecReload": "/usr/bin/supervisorctl -c /etc/supervisord.conf update",
     "RuntimeDirectory": "supervisor",
+    # tmpfiles.d makes it too, for a supervisord that is started by hand.
+    "RuntimeDirectoryPreserve": "yes",
     "LogsDirectory": "supervisor",
     "LogsDirectoryMode": "0770",
 }
