@@ -44,8 +44,8 @@ format: $(READY) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/ruff check --fix $(CHECKED)
 
-docs: $(READY) ## Write the generated pages of docs/ anew
-	for page in generate generate_rpc generate_states; do $(BIN)/python -m docs.$$page; done
+docs: $(READY) ## Write the generated pages and completions anew
+	for page in generate generate_rpc generate_states generate_man generate_completions; do $(BIN)/python -m docs.$$page; done
 
 rpm: $(READY) ## Build dist/rpm: the RPM, its source, repository metadata
 	scripts/prepare rpm

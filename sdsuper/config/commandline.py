@@ -158,14 +158,21 @@ def usage(prog: str) -> str:
         f"Usage: {prog} [options] [config check|show|sample ...]",
         "",
         "Options (they win over the configuration file):",
-        *(_usage_line(flag) for flag in _flags() if flag.long),
+        *(
+            f"{'/'.join(names)} {argument}".rstrip() + f" -- {text}"
+            for names, argument, text in rows()
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _usage_line(flag: _Flag) -> str:
-    names = "/".join(part for part in (flag.short and f"-{flag.short}", f"--{flag.long}") if part)
-    shown = f"{names} {flag.argument}".rstrip()
+def rows() -> list[tuple[tuple[str, ...], str, str]]:
+    """Return names, argument ("" for none) and help of every option, for usage and manual."""
+    return [_row(flag) for flag in _flags() if flag.long]
+
+
+def _row(flag: _Flag) -> tuple[tuple[str, ...], str, str]:
+    names = (f"-{flag.short}", f"--{flag.long}") if flag.short else (f"--{flag.long}",)
     if flag.long == "logfile":
-        return f"{shown} -- use FILENAME as the daemon's own log, or `syslog`"
-    return f"{shown} -- {flag.help[0].lower()}{flag.help[1:].rstrip('.')}"
+        return names, flag.argument, "use FILENAME as the daemon's own log, or `syslog`"
+    return names, flag.argument, f"{flag.help[0].lower()}{flag.help[1:].rstrip('.')}"

@@ -43,7 +43,9 @@ metadata_expire=0
 """
 
 
-PACKED = ("LICENSE", "README.md", "pyproject.toml", "packaging", "scripts", "sdsuper", "units")
+PACKED = (
+    "LICENSE", "README.md", "pyproject.toml", "docs", "packaging", "scripts", "sdsuper", "units",
+)  # fmt: skip
 
 
 class Packages:

@@ -1,0 +1,72 @@
+"""What man and the shells of the releases make of the generated pages and scripts."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from docs.generate_completions import FOLDER as COMPLETIONS
+from docs.generate_man import FOLDER as PAGES
+from tests.system.container import BUILDER_PACKAGES, SUITES, root_of
+
+pytestmark = [pytest.mark.booted, pytest.mark.parametrize("suite", SUITES)]
+
+ENVIRONMENT = ("env", "-i", "LANG=C.UTF-8", "PATH=/usr/bin:/bin")
+MANUAL = sorted(PAGES.iterdir())
+
+
+def inside(suite: str, *command: str, given: str = "") -> tuple[int, str]:
+    """Run a command in the root of a release; return its status and all that it said."""
+    done = subprocess.run(
+        ["chroot", str(root_of(suite, BUILDER_PACKAGES)), *ENVIRONMENT, *command],
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("path", MANUAL, ids=lambda path: path.name)
+def test_man_has_no_complaints(suite: str, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert inside(suite, "groff", "-man", "-ww", "-z", "-Tutf8", given=text) == (0, "")
+
+
+def test_zsh_reads_its_functions(suite: str) -> None:
+    for name in ("_sdsuperd", "_sdsuperctl"):
+        script = (COMPLETIONS / name).read_text(encoding="utf-8")
+        assert inside(suite, "zsh", "-n", given=script) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("sdsuperctl shut", ["shutdown"]),
+        ("sdsuperctl signal USR", ["USR1", "USR2"]),
+        ("sdsuperctl --json st", ["start", "status", "stop"]),
+        ("sdsuperd config ", ["check", "sample", "show"]),
+        ("sdsuperctl stop w", ["web", "worker:worker_0"]),
+        ("sdsuperctl update w", ["web", "worker"]),
+    ],
+)
+def test_fish_offers_what_may_follow(suite: str, line: str, offered: list[str]) -> None:
+    scripts = [
+        (COMPLETIONS / f"{name}.fish").read_text(encoding="utf-8")
+        for name in ("sdsuperd", "sdsuperctl")
+    ]
+    # The client's own words; the shell reads them as it would from the command.
+    status = "web RUNNING pid 7, uptime 0:00:01\\nworker:worker_0 STOPPED Not started\\n"
+    avail = "web in use auto 999:999\\nworker:worker_0 avail auto 999:999\\nerror: <class x>\\n"
+    client = (
+        "function sdsuperctl\n"
+        f"    if test $argv[1] = status; printf '{status}'; else; printf '{avail}'; end\n"
+        "end\n"
+    )
+    script = "\n".join([client, *scripts, f"complete -C '{line}'"])
+    status_code, said = inside(suite, "fish", "--no-config", given=script)
+    assert (status_code, sorted(row.split("\t")[0] for row in said.splitlines())) == (0, offered)
