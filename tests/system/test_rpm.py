@@ -154,9 +154,10 @@ def test_removing_stops_everything_and_leaves_configuration_and_logs(machine: Co
     assert [path for path in left if not path.startswith("/etc/sdsuper")] == []
 
 
-def test_no_complaints_of_rpmlint(packages: Packages) -> None:
+@pytest.mark.parametrize("suite", SUITES)
+def test_no_complaints_of_rpmlint(packages: Packages, suite: str) -> None:
     configuration = str(ROOT / "packaging/rpm/rpmlint.toml")
-    files = [str(path) for path in packages.first(SUITES[0]).glob("*.rpm")]
+    files = [str(path) for path in packages.first(suite).glob("*.rpm")]
     command = ["rpmlint", "-c", configuration, *files]
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     assert ": E: " not in done.stdout
