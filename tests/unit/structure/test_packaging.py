@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from sdsuper import SUPERVISOR_VERSION
 
@@ -46,3 +49,38 @@ def test_the_drop_in_stands_for_the_version_that_the_daemon_reports() -> None:
     found = re.findall(r"^%global supervisor_version (\S+)$", SPEC, re.MULTILINE)
     assert found == [SUPERVISOR_VERSION]
     assert re.findall(r"^Obsoletes:", SPEC, re.MULTILINE) == []
+
+
+TARGETS = {
+    "fedora 42": ("/usr/bin/python3", "python3"),
+    "rhel 10": ("/usr/bin/python3", "python3"),
+    "rhel 9": ("/usr/bin/python3.12", "python3.12"),
+    "rhel 8": ("/usr/bin/python3.12", "python3.12"),
+    "amzn 2023": ("/usr/bin/python3.11", "python3.11"),
+    "debian 12": ("/usr/bin/python3", ""),
+}
+"""What a target's macros define, to its interpreter, and the package of that in build roots."""
+
+
+@pytest.mark.rpm
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_target_gets_its_interpreter(target: str) -> None:
+    python, package = TARGETS[target]
+    done = subprocess.run(
+        ["rpmspec", "-P", "--define", target, str(PACKAGING / "sdsuper.spec")],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    )
+    expanded = done.stdout
+    needed = set(re.findall(r"^BuildRequires: +(\S+)$", expanded, re.MULTILINE))
+    wanted = {f"{package}-devel", "gcc", "/usr/bin/pkg-config", "systemd-devel",
+              "systemd-rpm-macros"}  # fmt: skip
+    assert needed == (wanted if package else set())
+    assert f"\nRequires:       {python}\n" in expanded
+    assert f"{python} packaging/rpm/vendor.py" in expanded
+    assert f"@PYTHON@|{python}|" in expanded
+    assert f"{python} -m compileall" in expanded
+    assert "Obsoletes:" not in re.sub(r"^#.*$", "", expanded, flags=re.MULTILINE)
+    # No macro was left for the shell to trip over.
+    assert re.findall(r"%\{\w+\}", expanded) == []
