@@ -44,6 +44,7 @@ look for `/etc/sdsuper/sdsuper.conf` first, then where Supervisor looks.
 
 `sdsuperd config check` tells everything that is wrong, each with file, line and what may be
 written instead. `sdsuperd config show` prints what the files come to; `--format json` for machines.
+`sdsuperd config sample` prints a file to begin with: every option, with a comment and its default.
 A key that nobody knows is an error for `config check`; the daemon warns of it and starts.
 
 ## Names in values

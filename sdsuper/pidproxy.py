@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -68,14 +67,20 @@ def spawn(command: Sequence[str]) -> int:
     Raises:
         OSError: It cannot be started.
     """
-    name = command[0]
-    path = os.path.abspath(name)
+    path = os.path.abspath(command[0])
     if not os.path.exists(path):
-        path = shutil.which(name) or path
+        path = _in_path(command[0]) or path
     # The interpreter ignores these; a command expects their default.
     return os.posix_spawn(
         path, list(command), os.environ, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ)
     )
+
+
+def _in_path(name: str) -> str | None:
+    if os.sep in name:
+        return None
+    candidates = (os.path.join(folder, name) for folder in os.get_exec_path())
+    return next((path for path in candidates if os.access(path, os.X_OK)), None)
 
 
 class Proxy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -84,3 +85,38 @@ def test_each_target_gets_its_interpreter(target: str) -> None:
     assert "Obsoletes:" not in re.sub(r"^#.*$", "", expanded, flags=re.MULTILINE)
     # No macro was left for the shell to trip over.
     assert re.findall(r"%\{\w+\}", expanded) == []
+
+
+def derived_unit() -> list[str]:
+    """Return the lines of the drop-in's unit."""
+    script, unit = PACKAGING / "dropin_unit.py", ROOT / "units" / "sdsuperd.service"
+    done = subprocess.run(
+        [sys.executable, script, unit], capture_output=True, check=True, encoding="utf-8"
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_drop_ins_unit_is_the_same_but_for_names_and_paths() -> None:
+    lines = derived_unit()
+    own = (ROOT / "units" / "sdsuperd.service").read_text(encoding="utf-8").splitlines()
+    assert "ExecStart=/usr/bin/supervisord -n -c /etc/supervisord.conf" in lines
+    assert "Conflicts=sdsuperd.service" in lines
+    changed = [line for line in lines if line not in own and "upervisor" not in line]
+    # Nothing else differs, and nothing of the other's is left.
+    assert changed == [
+        "Conflicts=sdsuperd.service",
+        "RuntimeDirectoryMode=0770",
+        "RuntimeDirectoryPreserve=yes",
+        "LogsDirectoryMode=0770",
+    ]
+    told = [line for line in lines if not line.startswith(("#", "Description="))]
+    assert [line for line in told if "sdsuper" in line] == ["Conflicts=sdsuperd.service"]
+
+
+def test_a_unit_that_lacks_what_is_to_differ_is_refused(tmp_path: Path) -> None:
+    unit = tmp_path / "x.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\n", encoding="utf-8")
+    command = [sys.executable, str(PACKAGING / "dropin_unit.py"), str(unit)]
+    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
+    assert done.returncode != 0
+    assert "occurs 0 times" in done.stderr
