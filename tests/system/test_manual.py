@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,35 @@ pytestmark = [pytest.mark.booted, pytest.mark.parametrize("suite", SUITES)]
 
 ENVIRONMENT = ("env", "-i", "LANG=C.UTF-8", "PATH=/usr/bin:/bin")
 MANUAL = sorted(PAGES.iterdir())
+
+
+ZSH = """\
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "PS1='> '; fpath=(/mnt $fpath); autoload -Uz compinit; compinit -u -D"
+zpty -w shell 'sdsuperctl() {
+    case $1 in
+    (status) print "web RUNNING pid 7, uptime 0:00:01\\nworker:worker_0 STOPPED Not started" ;;
+    (avail) print "alone in use auto 999:999\\nerror: <class x>" ;;
+    (*) print -r -- "R""AN:$*:END" ;;
+    esac
+}'
+zpty -w shell 'sdsuperd() { print -r -- "R""AN:$*:END" }'
+while read -r line; do
+    zpty -w -n shell "$line"$'\\t\\n'
+    zpty -r -m shell out '*RAN:*:END*'
+    print -r -- "${${out##*RAN:}%%:END*}"
+done
+"""
+"""A terminal in which a line is typed, then Tab and Enter; commands print what they were given."""
+
+MOUNTED = """\
+mount -t tmpfs tmpfs "$ROOT/mnt"
+cp "$COMPLETIONS"/_* "$ROOT/mnt"
+printf %s "$SCRIPT" >"$ROOT/mnt/script"
+mount --rbind /dev "$ROOT/dev"
+exec chroot "$ROOT" env -i TERM=dumb HOME=/tmp PATH=/usr/bin:/bin zsh -f /mnt/script
+"""
 
 
 def inside(suite: str, *command: str, given: str = "") -> tuple[int, str]:
@@ -41,6 +71,36 @@ def test_zsh_reads_its_functions(suite: str) -> None:
     for name in ("_sdsuperd", "_sdsuperctl"):
         script = (COMPLETIONS / name).read_text(encoding="utf-8")
         assert inside(suite, "zsh", "-n", given=script) == (0, "")
+
+
+def test_zsh_completes_what_is_typed(suite: str) -> None:
+    typed = {
+        "sdsuperctl shut": "shutdown",
+        "sdsuperctl stop we": "stop web",
+        "sdsuperctl stop worker:w": "stop worker:worker_0",
+        "sdsuperctl update al": "update al",  # alone and all
+        "sdsuperctl update alo": "update alone",
+        "sdsuperctl signal WIN": "signal WINCH",
+        "sdsuperctl --ser": "--serverurl",
+        "sdsuperctl help rere": "help reread",
+        "sdsuperd config sam": "config sample",
+    }
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-euc", MOUNTED],
+        input="".join(f"{line}\n" for line in typed),
+        env={
+            **os.environ,
+            "ROOT": str(root_of(suite, BUILDER_PACKAGES)),
+            "COMPLETIONS": str(COMPLETIONS),
+            "SCRIPT": ZSH,
+        },
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+    ran = [line.strip() for line in done.stdout.splitlines()]
+    assert ran == list(typed.values()), done.stderr
 
 
 @pytest.mark.parametrize(
