@@ -128,6 +128,7 @@ class Process:
         started: The latest start attempt, None = never.
         spawned: When the child of the latest start attempt came to be, None = not yet.
         stop_sent: When the stop signal was sent to that child, None = it was not.
+        killed: When SIGKILL was sent to it last, None = it was not.
         last_exit: The latest end, None = never.
         deadline: Monotonic seconds at which `DeadlinePassed` matters to this state; in
             STOPPED, EXITED and FATAL the end of the patience with strays.
@@ -151,6 +152,7 @@ class Process:
     started: Instant | None = None
     spawned: Instant | None = None
     stop_sent: Instant | None = None
+    killed: Instant | None = None
     last_exit: ExitRecord | None = None
     deadline: float | None = None
     backoff: int = 0
@@ -380,6 +382,7 @@ def _start(turn: _Turn, *, backoff: int) -> None:
         started=turn.now,
         spawned=None,
         stop_sent=None,
+        killed=None,
         exitstatus=None,
         spawnerr=None,
         trouble=None,
@@ -660,7 +663,7 @@ def _ping_due(turn: _Turn) -> float | None:
 def _extend(turn: _Turn, notice: Notice) -> None:
     """Put the deadline off, if that is asked for; it never comes sooner for it."""
     deadline = turn.process.deadline
-    if notice.extend is not None and deadline is not None:
+    if notice.extend is not None and deadline is not None and turn.process.killed is None:
         turn.change(deadline=max(deadline, turn.now.mono + notice.extend))
 
 
@@ -709,6 +712,7 @@ def _kill(turn: _Turn) -> None:
     turn.log(Level.WARN, f"killing '{process.name.process}' ({process.pid}) with SIGKILL")
     _announce_signal(turn, int(SIGKILL), to_group)
     turn.signal(int(SIGKILL), to_group=to_group, purpose=Purpose.KILL)
+    turn.change(killed=turn.now)
 
 
 def _announce_signal(turn: _Turn, number: int, to_group: bool) -> None:

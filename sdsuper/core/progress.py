@@ -50,7 +50,7 @@ def _ended_by(process: Process, asked: Instant) -> float:
     """
     patience = max(0, process.config.stopwaitsecs)
     end = asked.mono + patience + max(STRAYS_GRACE_MIN, patience)
-    says = process.config.notify or process.config.watchdog
+    says = process.killed is None and (process.config.notify or process.config.watchdog)
     return max(end, process.deadline) if says and process.deadline is not None else end
 
 

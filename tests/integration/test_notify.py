@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import select
 import signal
@@ -119,6 +120,27 @@ def test_a_stop_asks_for_time_again_and_again(start_daemon: StartDaemon, systemd
     (daemon.dir / "go").touch()
     assert daemon.wait_end() == 0
     systemd.hear_until("\nSTATUS=shutting down$")
+
+
+def test_a_program_that_asks_for_time_to_stop_gets_it_from_systemd_too(
+    start_daemon: StartDaemon, systemd: Systemd
+) -> None:
+    code = (
+        "import os, signal, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+        "s.connect(os.environ['NOTIFY_SOCKET']); "
+        "signal.signal(15, lambda *_: s.send(b'EXTEND_TIMEOUT_USEC=900000000')); "
+        "s.send(b'READY=1'); signal.pause(); signal.pause()"
+    )
+    daemon = start_daemon(
+        f'[program:slow]\ncommand={sys.executable} -c "{code}"\nnotify=true\n',
+        environment={"NOTIFY_SOCKET": systemd.path},
+    )
+    systemd.hear_until("^STATUS=1 running$")
+    pid = daemon.pid_of("slow")
+    daemon.signal(signal.SIGTERM)
+    systemd.hear_until("EXTEND_TIMEOUT_USEC=70000000$")  # again and again, never for all at once
+    os.kill(pid, signal.SIGKILL)
+    daemon.wait_end()
 
 
 def test_a_restart_is_a_reload_to_systemd(start_daemon: StartDaemon, systemd: Systemd) -> None:

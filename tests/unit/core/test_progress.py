@@ -79,6 +79,10 @@ def fact_id(value: object) -> str | None:
         ({"notify": True, "start_timeout": 5, "stopwaitsecs": 1},
          [(1, START), (2, SPAWNED), (7, DeadlinePassed())], 10),
         ({"notify": True}, [(1, START), (2, SPAWNED), (3, STOP), (4, says(extend=300))], 304),
+        # It outlives SIGKILL, and may ask for as much time as it likes.
+        ({"notify": True, "stopwaitsecs": 1},
+         [(1, START), (2, SPAWNED), (3, STOP), (4, DeadlinePassed()), (5, DeadlinePassed()),
+          (6, DeadlinePassed()), (6.5, says(extend=300))], None),
         # Its strays are being ended: 2 s for them, 5 s after SIGKILL.
         ({"stopwaitsecs": 1}, [(1, START), (2, SPAWNED), (3, STOP), (4, GONE)], 11),
         ({"stopwaitsecs": 1, "containment": Containment.NONE},
