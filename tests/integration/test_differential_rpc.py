@@ -491,7 +491,8 @@ EMPTY_NAME = Difference(
 
 DIFFERENCES = {
     "system.listMethods()": Difference(
-        "We have a namespace of our own.", lambda theirs: ["sdsuper.getVersion", *theirs]
+        "We have a namespace of our own.",
+        lambda theirs: ["sdsuper.getEventPools", "sdsuper.getVersion", *theirs],
     ),
     "supervisor.getAllConfigInfo()": Difference(
         "autorestart is shown, as in Supervisor's next version, and the logs that are in use are "
