@@ -21,13 +21,14 @@ from tests.system.sources import UNIT, service_machine
 WRITER = """\
 import os, sys, time
 count, batch = int(sys.argv[1]), int(sys.argv[2])
-line = b"x" * 99 + b"\\n"
-for _ in range(count // batch):
-    data = line * batch
+lines = [b"%099d\\n" % number for number in range(count)]
+batches = [b"".join(lines[at:at + batch]) for at in range(0, count, batch)]
+before = time.process_time()
+for data in batches:
     while data:
         data = data[os.write(1, data):]
 with open("/srv/writer", "w") as file:
-    file.write(str(time.process_time()))
+    file.write(str(time.process_time() - before))
 """
 CONFIG = """\
 [supervisord]
@@ -89,15 +90,19 @@ class Bench:
         pids = [self._machine.show(unit, "MainPID") for unit in (UNIT, "systemd-journald")]
         before = [self._cpu(pid) for pid in pids]
         match = run[peer](kind)
-        self._machine.wait(lambda: self._found(match) == self._lines, f"{peer}: all lines", 60)
+        wanted = [f"{number:099d}" for number in range(self._lines)]
+        self._machine.wait(lambda: self._found(match)[-1:] == wanted[-1:], f"{peer}: the end", 60)
+        found = self._found(match)
+        assert found == wanted, f"{peer}: {len(found)} lines, {sorted(set(wanted) ^ set(found))}"
         daemon, journald = (self._cpu(pid) - since for pid, since in zip(pids, before, strict=True))
         writer = float(self._machine.read("/srv/writer"))
         return Cost(*(each / self._lines * 1e6 for each in (writer, daemon, journald)))
 
-    def _found(self, match: str) -> int:
+    def _found(self, match: str) -> list[str]:
         self._machine.run("journalctl", "--sync")
-        text = self._machine.run("journalctl", "-q", "-o", "cat", match).stdout
-        return text.count("x" * 99 + "\n")
+        words = (match, "_TRANSPORT=journal", "_TRANSPORT=stdout", "PRIORITY=6")
+        text = self._machine.run("journalctl", "-q", "-o", "cat", *words).stdout
+        return [line for line in text.splitlines() if line[:1] == "0"]
 
     def _cpu(self, pid: str) -> float:
         """Return the CPU seconds of a process that has one thread."""
