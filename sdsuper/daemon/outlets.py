@@ -327,7 +327,7 @@ class Outlets:
                 step = min(left, _FINISH_STEP)
                 OPEN_FILES.finish(step)
                 JOURNAL.finish(step)
-                if pipe.channel.stalled and not JOURNAL.responsive:
+                if pipe.channel.stalled and not (JOURNAL.idle or JOURNAL.responsive):
                     time.sleep(step)  # it is away, and this program asked to wait for it
                 self.drain(pipe)
             self.disconnect(pipe)
