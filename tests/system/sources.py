@@ -20,7 +20,15 @@ sys.path.insert(0, "{_LIBRARY}")
 from sdsuper.{{name}} import main
 sys.exit(main())
 """
-_ROOM = "[Journal]\nStorage=persistent\nSystemMaxUse=4G\nRateLimitIntervalSec=0\n"
+# One file for all: where journald begins a new one under a flood it was seen to keep a line twice,
+# those of plain units as well.
+_ROOM = """\
+[Journal]
+Storage=persistent
+SystemMaxUse=4G
+SystemMaxFileSize=1G
+RateLimitIntervalSec=0
+"""
 
 
 @contextmanager
