@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sdsuper.config.model import Containment, DaemonConfig, ProcessConfig
+from sdsuper.config.model import Containment, DaemonConfig, GroupConfig, ProcessConfig
 from sdsuper.core.actions import (
     Action,
     EndStrays,
@@ -36,6 +36,7 @@ from sdsuper.core.facts import (
 from sdsuper.core.notice import Notice
 from sdsuper.daemon import environment
 from sdsuper.daemon.command import CommandError, resolve_command
+from sdsuper.daemon.fcgi import FcgiSockets
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.listen import ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
@@ -136,6 +137,7 @@ class Executor:
         self._server_url = server_url
         self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
         self._listening = ProgramSockets()
+        self._fcgi = FcgiSockets(report)
         self._daemon_mark = secrets.token_hex(8)
         self._notify_folder = NotifyFolder(os.environ)
         self._outlets: dict[Namespec, Outlets] = {}
@@ -188,8 +190,13 @@ class Executor:
 
     # --- outlets ------------------------------------------------------------------------------
 
-    def prepare(self, name: Namespec, config: ProcessConfig) -> None:
-        """Set up the channels of a process that becomes active."""
+    def prepare(self, group: GroupConfig) -> None:
+        """Set up what the processes of a group that becomes active are given."""
+        for process in group.processes:
+            self._prepare(Namespec(group.name, process.name), process)
+        self._fcgi.add(group)
+
+    def _prepare(self, name: Namespec, config: ProcessConfig) -> None:
         self._listening.claim(name, config)
         self._outlets[name] = Outlets(
             name,
@@ -221,6 +228,7 @@ class Executor:
         self.reaper.close()
         self._notify_folder.close()
         self._listening.close()
+        self._fcgi.close()
         self.readback.close()
         deadline = time.monotonic() + _FINISH_SECONDS
         for outlets in (*self._outlets.values(), *self._detached):
@@ -295,8 +303,6 @@ class Executor:
 
     def _make_child(self, action: Spawn, mark: str, notices: Notices | None) -> Child:
         config = action.config
-        if config.kind == "fcgi-program":
-            raise SpawnError("sockets of fcgi-programs are not supported yet")
         command = resolve_command(config, os.environ)
         outlets = self._outlets[action.name]
         try:
@@ -313,8 +319,10 @@ class Executor:
         try:
             sockets = self._listening.open(action.name)
             variables |= listen_variables(config.sockets)
-            return spawn(config, command, variables, self._limits, sockets)
+            stdin = self._fcgi.open(action.name)
+            return spawn(config, command, variables, self._limits, sockets, stdin)
         except SpawnError:
+            self._fcgi.release(action.name)
             outlets.close_idle()
             raise
 
@@ -396,6 +404,7 @@ class Executor:
                 f"{traceback.format_exc()}",
             )
         self._pools.ended(invocation.name)
+        self._fcgi.release(invocation.name)
         self._submit(Exited(invocation.name, invocation.number, status))
 
     def _hear_out(self, invocation: Invocation) -> None:
@@ -443,6 +452,7 @@ class Executor:
 
     def _forget(self, name: Namespec) -> None:
         self._listening.release(name)
+        self._fcgi.forget(name)
         outlets = self._outlets.pop(name)
         outlets.release()
         self.readback.forget(name)

@@ -334,8 +334,7 @@ class Daemon:
     def add_group(self, config: GroupConfig) -> None:
         """Make a group active; its autostart programs start at once."""
         self.pools.add(config)
-        for process in config.processes:
-            self._executor.prepare(Namespec(config.name, process.name), process)
+        self._executor.prepare(config)
         self.submit(GroupAdded(config))
         self.service.groups_changed()
 

@@ -63,13 +63,14 @@ class Child:
     """A new child and our ends of its pipes (non-blocking, close-on-exec).
 
     Attributes:
+        stdin: None where it was given another descriptor 0 than a pipe.
         failure: Set where it is known already that it never became its program; such a child
             is reaped already.
         failure_fd: Where a child that is still on its way will tell its `Failure`.
     """
 
     pid: int
-    stdin: int
+    stdin: int | None
     stdout: int
     stderr: int | None
     failure: Failure | None = None
@@ -78,29 +79,31 @@ class Child:
 
 @dataclass(slots=True)
 class _Pipes:
-    """The six ends; `child` is what the child gets as 0, 1, 2."""
+    """Both ends; `child` is what the child gets as 0, 1, 2."""
 
     child: tuple[int, int, int]
-    stdin: int
+    stdin: int | None
     stdout: int
     stderr: int | None
 
     @classmethod
-    def make(cls, redirect_stderr: bool) -> _Pipes:
+    def make(cls, redirect_stderr: bool, stdin: int | None) -> _Pipes:
         made: list[int] = []
+
+        def pipe() -> tuple[int, int]:
+            read, write = os.pipe2(os.O_CLOEXEC)
+            made.extend((read, write))
+            return read, write
+
         try:
-            for _ in range(2 if redirect_stderr else 3):
-                made.extend(os.pipe2(os.O_CLOEXEC))
+            in_read, in_write = pipe() if stdin is None else (os.dup(stdin), None)
+            made.append(in_read)
+            out_read, out_write = pipe()
+            err_read, err_write = (None, out_write) if redirect_stderr else pipe()
         except OSError:
-            for fd in made:
+            for fd in set(made):
                 os.close(fd)
             raise
-        in_read, in_write, out_read, out_write = made[:4]
-        err_read: int | None = None
-        err_write = out_write
-        if not redirect_stderr:
-            err_read = made[4]
-            err_write = made[5]
         for own in (in_write, out_read, err_read):
             if own is not None:
                 os.set_blocking(own, False)
@@ -122,15 +125,24 @@ def spawn(
     environment: Mapping[str, str],
     limits: DescriptorLimit,
     sockets: Sequence[int] = (),
+    stdin: int | None = None,
 ) -> Child:
-    """Make a child that runs `command`, with `sockets` as its descriptors from 3 on.
+    """Make a child that runs `command`.
+
+    Args:
+        config: The process.
+        command: What it runs.
+        environment: Its variables.
+        limits: What it gets as limit of descriptors.
+        sockets: Its descriptors from 3 on.
+        stdin: Its descriptor 0, None for a pipe from us.
 
     Raises:
         SpawnError: No child could be made: descriptors or process slots ran out.
     """
     name = config.name
     try:
-        pipes = _Pipes.make(config.redirect_stderr)
+        pipes = _Pipes.make(config.redirect_stderr, stdin)
     except OSError as error:
         raise SpawnError(dispatcher_error(name, error)) from None
     account = config.user

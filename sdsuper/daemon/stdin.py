@@ -11,12 +11,16 @@ QUEUE_BYTES = 1024 * 1024
 
 
 class StdinWriter:
-    """Our end of a child's stdin."""
+    """Our end of a child's stdin.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    Args:
+        fd: The pipe, None where the child has another stdin.
+    """
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = -1 if fd is None else fd
         self._queue = bytearray()
-        self._open = True
+        self._open = fd is not None
 
     def write(self, data: bytes, *, limit: int | None = QUEUE_BYTES) -> None:
         """Write at once what the pipe takes, and queue the rest.

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
+from sdsuper.config.model import ChannelConfig, DaemonConfig, GroupConfig, Location, ProcessConfig
 from sdsuper.core.actions import EndStrays, Purpose, SendSignal, Spawn
 from sdsuper.core.facts import Cleared, Exited, Fact, Notified, Spawned, SpawnFailed
 from sdsuper.core.notice import Notice
@@ -36,6 +36,16 @@ CONFIG = ProcessConfig(
 
 
 Told = list[tuple[Level, str]]
+
+
+def group_of(process: ProcessConfig) -> GroupConfig:
+    return GroupConfig(
+        name=process.group,
+        kind="group",
+        priority=999,
+        processes=(process,),
+        location=process.location,
+    )
 
 
 def make_executor(submit: Callable[[Fact], None], told: Told) -> Executor:
@@ -89,7 +99,7 @@ def test_a_child_whose_output_cannot_be_read_stays_ours_and_ends(
                 ended.set()
 
         executor = make_executor(submit, told)
-        executor.prepare(NAME, dataclasses.replace(CONFIG, command="sleep 600"))
+        executor.prepare(group_of(dataclasses.replace(CONFIG, command="sleep 600")))
         executor.execute(Spawn(NAME, 1, dataclasses.replace(CONFIG, command="sleep 600")))
         await asyncio.wait_for(ended.wait(), 20)
         executor.close()
@@ -114,7 +124,7 @@ def test_a_socket_does_not_outlive_a_spawn_that_went_wrong(
     async def spawn_once() -> None:
         executor = make_executor(facts.append, [])
         config = dataclasses.replace(CONFIG, notify=True)
-        executor.prepare(NAME, config)
+        executor.prepare(group_of(config))
         before = os.listdir("/proc/self/fd")
         executor.execute(Spawn(NAME, 1, config))
         assert os.listdir("/proc/self/fd") == before
@@ -155,7 +165,7 @@ def test_a_killed_program_cannot_name_another_main_process(
                     pass
 
         executor = make_executor(submit, [])
-        executor.prepare(NAME, config)
+        executor.prepare(group_of(config))
         executor.execute(Spawn(NAME, 1, config))
         await asyncio.wait_for(ready.wait(), 20)
         spawned = facts[0]
