@@ -85,12 +85,16 @@ class ClientPluginConfig:
         name: What stands behind the colon.
         factory: `module:callable`; it makes the object whose do_ methods become commands.
         options: Every other key of the section, for the factory.
+        place: `file:line` of the section.
     """
 
-    def __init__(self, name: str, factory: str, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, factory: str, options: Mapping[str, str], place: str = ""
+    ) -> None:
         self.name = name
         self.factory = factory
         self.options = options
+        self.place = place
 
 
 class ClientConfig:
@@ -188,4 +192,5 @@ def _plugin(section: Section, names: Names, problems: list[Problem]) -> ClientPl
         problems.append(
             Problem(message, file=section.file, line=section.line, section=section.name)
         )
-    return ClientPluginConfig(section.label, factory or "", texts)
+    place = f"{section.file}:{section.line}"
+    return ClientPluginConfig(section.label, factory or "", texts, place)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 
 from sdsuper.ctl import render
+from sdsuper.ctl.keyboard import Keyboard
 from sdsuper.rpc.client import Client, ProtocolError
 from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, BinaryIO
 
     from sdsuper.ctl.commands import Command
+    from sdsuper.ctl.plugins import Plugin
     from sdsuper.ctl.settings import Settings
+    from sdsuper.rpc.structs import ProcessInfo
 
 API_VERSION = "3.0"
 
@@ -80,11 +83,12 @@ class Control:
     Attributes:
         settings: How to reach the daemon.
         client: The connection.
+        commands: Our own commands by name.
         out: What commands print.
         errors: What goes to stderr.
         status: The exit status so far: a later failure overwrites it, success leaves it.
         ended: Whether the shell is to end.
-        ask: Prompts for a line; raises EOFError where nobody answers.
+        keyboard: Who is asked, and what is typed.
         encoding: What stdout is said to take; what we print is UTF-8 all the same.
     """
 
@@ -95,7 +99,7 @@ class Control:
         errors: Output,
         commands: Mapping[str, Command],
         connect: Callable[[Settings], Client] | None = None,
-        ask: Callable[[str], str] = input,
+        keyboard: Keyboard | None = None,
     ) -> None:
         self.settings = settings
         self.out = out
@@ -103,10 +107,31 @@ class Control:
         self.commands = commands
         self.status = Status.OK
         self.ended = False
-        self.ask = ask
+        self.keyboard = keyboard or Keyboard(out)
         self.encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         self._connect = connect or _client
         self.client = self._connect(settings)
+        self._plugins: Sequence[Plugin] | None = None
+
+    # What can be typed
+
+    @property
+    def plugins(self) -> Sequence[Plugin]:
+        """What the file's plugins add; made when first asked for: our commands need none."""
+        if self._plugins is None:
+            self._plugins = ()
+            if self.settings.plugins:
+                from sdsuper.ctl.plugins import load
+
+                self._plugins = load(self)
+        return self._plugins
+
+    def every_command(self) -> dict[str, Command]:
+        """Return all that can be typed, by name: ours before a plugin's of the same name."""
+        found: dict[str, Command] = {}
+        for plugin in reversed(self.plugins):
+            found.update(plugin.commands)
+        return {**found, **self.commands}
 
     # What commands use
 
@@ -132,7 +157,17 @@ class Control:
 
     def confirms(self, question: str) -> bool:
         """Ask before something drastic, where there is somebody to ask."""
-        return not self.settings.interactive or self.ask(question)[:1] in {"y", "Y"}
+        return not self.settings.interactive or self.keyboard.ask(question)[:1] in {"y", "Y"}
+
+    def processes_if_any(self) -> Sequence[ProcessInfo]:
+        """Return every process, none where the daemon cannot be asked."""
+        try:
+            infos: Sequence[ProcessInfo] = self.call("getAllProcessInfo")
+        except (Fault, ProtocolError, OSError, ValueError):
+            return ()
+        finally:
+            self.client.close()
+        return infos
 
     def open(self, url: str) -> None:
         """Turn to another server."""
@@ -153,23 +188,33 @@ class Control:
         if not line:
             return
         name, rest = split_command(line)
-        command = self.commands.get(name)
+        command = self.commands.get(name) or self.every_command().get(name)
         if command is None:
             self.fail(Status.FAILED, f"*** Unknown syntax: {line}")
             return
         try:
-            while not self._try(command, rest.split()):
+            while not self._try(command, rest):
                 pass
         except EOFError:
             self.fail(Status.FAILED, "")  # nobody there to answer what we ask
         finally:
             self.client.close()
 
-    def _try(self, command: Command, words: list[str]) -> bool:
+    def run_beside(self, line: str) -> None:
+        """Run a line with a connection of its own, as plugins do from several threads at once."""
+        beside = Control(
+            self.settings, self.out, self.errors, self.commands, self._connect, self.keyboard
+        )
+        beside._plugins = self._plugins
+        beside.run(line)
+        self.status = beside.status or self.status
+        self.ended = self.ended or beside.ended
+
+    def _try(self, command: Command, rest: str) -> bool:
         """Run a command; return whether that was it, False to try again with a new login."""
         try:
-            if not command.checks or self._server_is_up(command):
-                command.act(self, words)
+            if not command.checks or self.server_is_up(command.unreachable_status):
+                command.run(self, rest)
         except ProtocolError as error:
             if error.status != 401:
                 self.fail(Status.FAILED, render.unexpected(error))
@@ -177,15 +222,21 @@ class Control:
             self.print(LOGIN_NEEDED)
             self.status = Status.FAILED
             return not self._log_in()
-        except (Fault, OSError, ValueError) as error:
+        except (EOFError, OutputClosed):
+            raise
+        except Exception as error:  # noqa: BLE001 - the shell lives on, whatever a plugin does
             friendly = render.unreachable(self.settings.url, error)
             if friendly is not None:
                 self.print(friendly)
             self.fail(Status.FAILED, render.unexpected(error))
         return True
 
-    def _server_is_up(self, command: Command) -> bool:
-        """Call the server once before a command; say what is wrong with it, if anything is."""
+    def server_is_up(self, unreachable_status: int = Status.OK) -> bool:
+        """Call the server once before a command; say what is wrong with it, if anything is.
+
+        Args:
+            unreachable_status: The exit status where something is, 0 for one that says what.
+        """
         status, text = Status.OK, None
         try:
             version = self.call("getVersion")
@@ -201,27 +252,20 @@ class Control:
             text = render.unreachable(self.settings.url, error)
         if text is None:
             return True
-        self.fail(command.unreachable_status or status, text)
+        self.fail(unreachable_status or status, text)
         return False
 
     def _log_in(self) -> bool:
         """Ask for a login, where there is somebody to ask."""
         if not self.settings.interactive:
             return False
-        self.settings.username = self.ask("Username:")
-        self.settings.password = self._ask_password()
+        self.settings.username = self.keyboard.ask("Username:")
+        self.settings.password = self.keyboard.ask_secret("Password:")
         self.print("")
         self.status = Status.OK
         self.client.close()
         self.client = self._connect(self.settings)
         return True
-
-    def _ask_password(self) -> str:
-        if not sys.stdin.isatty():
-            return self.ask("Password: ")
-        import getpass
-
-        return getpass.getpass()
 
 
 def _client(settings: Settings) -> Client:

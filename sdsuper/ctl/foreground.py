@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import select
-import sys
-
 from sdsuper.ctl import render
+from sdsuper.ctl.streams import wait_readable
 from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
@@ -16,7 +13,6 @@ if TYPE_CHECKING:
     from sdsuper.ctl.control import Control
     from sdsuper.rpc.client import Stream
 
-READ_BYTES = 4096
 EXITING = "Exiting foreground"
 KILLED = f"Process got killed\n{EXITING}"
 
@@ -27,7 +23,7 @@ def attach(control: Control, name: str, streams: Sequence[Stream]) -> None:
     Everything happens in one loop, so nothing is left running when it ends.
     """
     try:
-        control.print(_exchange(control, name, list(streams), sys.stdin.fileno()))
+        control.print(_exchange(control, name, list(streams)))
     except KeyboardInterrupt:
         control.print(EXITING)
     finally:
@@ -35,21 +31,20 @@ def attach(control: Control, name: str, streams: Sequence[Stream]) -> None:
             stream.close()
 
 
-def _exchange(control: Control, name: str, streams: list[Stream], stdin: int) -> str:
+def _exchange(control: Control, name: str, streams: list[Stream]) -> str:
     """Return the words that end it."""
+    keyboard = control.keyboard
     typed = b""
     while True:
-        open_streams = {stream.fileno(): stream for stream in streams}
-        ready = _ready(streams, stdin)
-        for number in ready - {stdin}:
-            data = open_streams[number].read()
-            if data:
+        ready = wait_readable(streams, keyboard)
+        for stream in [stream for stream in streams if stream in ready]:
+            if data := stream.read():
                 control.out.write(data)
             else:
-                streams.remove(open_streams[number])
-        if stdin not in ready:
+                streams.remove(stream)
+        if keyboard not in ready:
             continue
-        data = os.read(stdin, READ_BYTES)
+        data = keyboard.read()
         *lines, typed = (typed + data).split(b"\n")
         for line in lines:
             ending = _send(control, name, line)
@@ -57,17 +52,6 @@ def _exchange(control: Control, name: str, streams: list[Stream], stdin: int) ->
                 return ending
         if not data:
             return EXITING
-
-
-def _ready(streams: Sequence[Stream], stdin: int) -> set[int]:
-    """Wait until something can be read; return its descriptors."""
-    waiting = {stream.fileno() for stream in streams if stream.pending}
-    if waiting:
-        return waiting
-    poll = select.poll()
-    for number in (stdin, *(stream.fileno() for stream in streams)):
-        poll.register(number, select.POLLIN)
-    return {number for number, _ in poll.poll()}
 
 
 def _send(control: Control, name: str, line: bytes) -> str | None:

@@ -25,6 +25,7 @@ class Settings:
         history_file: Where the shell keeps what was typed, None for nowhere.
         interactive: Whether there is somebody to ask.
         json: Whether to print JSON.
+        plugins: What adds commands of its own.
     """
 
     def __init__(self, config: ClientConfig | None = None) -> None:
@@ -36,6 +37,7 @@ class Settings:
         self.history_file = config.history_file
         self.interactive = False
         self.json = False
+        self.plugins = config.plugins
 
 
 def load(arguments: Arguments, program: str) -> Settings:

@@ -43,6 +43,10 @@ class Command:
         """What `help NAME` prints."""
         return render.help_forms(self.forms)
 
+    def run(self, control: Control, rest: str) -> None:
+        """Do what was typed: `rest` is the line behind the command's name."""
+        self.act(control, rest.split())
+
 
 def command(
     *forms: tuple[str, str], checks: bool = True, unreachable_status: int = 0

@@ -119,10 +119,12 @@ def help_(control: Control, words: list[str]) -> None:
     if not words:
         listed = (name for name, found in control.commands.items() if found.forms)
         control.print(render.help_list(name for name in listed if name != "help"))
+        for plugin in control.plugins:
+            control.print(render.help_list(plugin.documented, plugin.name))
         return
     topic = " ".join(words)
     found = control.commands.get(topic)
-    if found is None or not found.forms:
-        control.print(f"*** No help on {topic}")
-    else:
+    if found is not None and found.forms:
         control.print(found.help)
+    elif not any(plugin.explains(topic) for plugin in control.plugins):
+        control.print(f"*** No help on {topic}")

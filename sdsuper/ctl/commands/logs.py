@@ -11,11 +11,17 @@ from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sdsuper.ctl.control import Control
     from sdsuper.rpc.client import Stream
+    from sdsuper.rpc.structs import ProcessInfo
 
 TAIL_BYTES = 1600
 """What `tail` shows without a number."""
+
+FOLLOWED_MAX = 64
+"""Logs that one `tail -f` follows; each takes one of the daemon's connections."""
 
 PRESS_CTRL_C = "==> Press Ctrl-C to exit <=="
 CHANNELS = ("stdout", "stderr")
@@ -36,11 +42,14 @@ _UNQUOTED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
     ("tail <name> [stdout|stderr]", f"print the last {TAIL_BYTES} bytes of a log (of stdout)"),
     ("tail -<n> <name> [stdout|stderr]", "print the last n bytes; -0 prints everything"),
     ("tail -f <name> [stdout|stderr]", "print the log as it grows, until Ctrl-C"),
+    ("tail -f <name> <name> ...", "print several, each line behind its name; also <group>:*"),
 )
 def tail(control: Control, words: list[str]) -> None:
     """Print the end of a process's log, or follow it."""
     if not words:
         control.misused(tail, "Error: too few arguments")
+        return
+    if words[0] == "-f" and _follow_several(control, words[1:]):
         return
     if len(words) > 3:
         control.misused(tail, "Error: too many arguments")
@@ -140,6 +149,57 @@ def _follow(control: Control, path: str) -> None:
         control.print("")
 
 
+def _follow_several(control: Control, words: list[str]) -> bool:
+    """Follow the logs that are named, if they are several; return whether they are."""
+    has_channel = len(words) > 1 and words[-1].lower() in CHANNELS
+    typed, channel = (words[:-1], words[-1].lower()) if has_channel else (words, CHANNELS[0])
+    if len(typed) < 2 and not any(render.split_namespec(word)[1] is None for word in typed):
+        return False
+    infos = control.call("getAllProcessInfo")
+    named = {word: _matching(infos, word) for word in typed}
+    if len(words) == 2 and not named.get(words[1], True):
+        return False  # a channel, misspelt
+    for word, names in named.items():
+        if not names:
+            control.fail(Status.FAILED, f"{word}: ERROR (no such process name)")
+    followed = list(dict.fromkeys(name for names in named.values() for name in names))
+    if len(followed) > FOLLOWED_MAX:
+        text = f"Error: too many logs to follow: {len(followed)}, at most {FOLLOWED_MAX}"
+        control.fail(Status.FAILED, text)
+    elif followed:
+        _follow_labelled(control, followed, channel)
+    return True
+
+
+def _matching(infos: Sequence[ProcessInfo], word: str) -> list[str]:
+    """Return the names of the processes that a word means."""
+    group, name = render.split_namespec(word)
+    return [
+        render.namespec(group, info["name"])
+        for info in infos
+        if info["group"] == group and name in {None, info["name"]}
+    ]
+
+
+def _follow_labelled(control: Control, names: Sequence[str], channel: str) -> None:
+    """Print logs as they grow, each line behind its process's name."""
+    from sdsuper.ctl.streams import show_labelled
+
+    control.print(PRESS_CTRL_C)
+    streams: dict[str, Stream] = {}
+    try:
+        for name in names:
+            stream = _open_stream(control, f"/logtail/{quote(name)}/{channel}")
+            if stream is not None:
+                streams[name] = stream
+        show_labelled(control.out, streams)
+    except KeyboardInterrupt:
+        control.print("")
+    finally:
+        for stream in streams.values():
+            stream.close()
+
+
 def _open_stream(control: Control, path: str) -> Stream | None:
     """Return a log's stream; None after saying on stderr why there is none."""
     url = control.settings.url + path
@@ -176,8 +236,7 @@ def clear(control: Control, words: list[str]) -> None:
 
 
 def _members(control: Control, group: str) -> list[str]:
-    infos = control.call("getAllProcessInfo")
-    names = [render.namespec(group, info["name"]) for info in infos if info["group"] == group]
+    names = _matching(control.call("getAllProcessInfo"), f"{group}:*")
     if not names:
         control.fail(Status.FAILED, f"{group}: ERROR (no such group)")
     return names

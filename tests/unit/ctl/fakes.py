@@ -8,6 +8,7 @@ from typing import Any
 
 from sdsuper.ctl.commands import all_commands
 from sdsuper.ctl.control import Control, Output
+from sdsuper.ctl.keyboard import Keyboard
 from sdsuper.ctl.settings import Settings
 
 
@@ -65,6 +66,27 @@ class FakeClient:
         """Nothing is open."""
 
 
+class FakeKeyboard(Keyboard):
+    """Somebody who answers with given words, and then no more."""
+
+    def __init__(self, asked: list[str], replies: list[str]) -> None:
+        super().__init__(Output(io.BytesIO()))
+        self._asked = asked
+        self._replies = replies
+
+    @property
+    def is_terminal(self) -> bool:
+        return False
+
+    def ask(self, prompt: str) -> str:
+        self._asked.append(prompt)
+        if not self._replies:
+            raise EOFError
+        return self._replies.pop(0)
+
+    ask_secret = ask
+
+
 class Session:
     """A control with a fake server behind it.
 
@@ -84,7 +106,6 @@ class Session:
     ) -> None:
         self._out, self._errors = io.BytesIO(), io.BytesIO()
         self.client = FakeClient(answers or {}, streams)
-        self._replies = list(replies or ())
         self.asked: list[str] = []
         settings = Settings()
         settings.url = "unix:///run/d.sock"
@@ -96,18 +117,12 @@ class Session:
             Output(self._errors),
             all_commands(),
             connect or self._connect,
-            self._ask,
+            FakeKeyboard(self.asked, list(replies or ())),
         )
         self.control.encoding = "utf-8"
 
     def _connect(self, _settings: Settings) -> Any:
         return self.client
-
-    def _ask(self, prompt: str) -> str:
-        self.asked.append(prompt)
-        if not self._replies:
-            raise EOFError
-        return self._replies.pop(0)
 
     def run(self, line: str) -> tuple[str, int]:
         """Run one line; return what was printed and the exit status."""

@@ -106,7 +106,7 @@ def test_with_somebody_to_ask_a_login_is_asked_for_until_it_is_right() -> None:
     out, status = session.run("pid")
     told = "Server requires authentication\n\n"
     assert (out, status) == (f"{told}{told}5\n", 0)
-    assert session.asked == ["Username:", "Password: "] * 2
+    assert session.asked == ["Username:", "Password:"] * 2
     assert seen == [(None, None), ("me", "wrong"), ("me", "right")]
 
 
