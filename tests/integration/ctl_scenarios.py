@@ -244,7 +244,6 @@ ACTING = Scenario(
             "clear multi:*",
             "tail -f nosuch",
             "tail -f quiet",
-            "tail -f multi:* stderr",
             "clear nosuch",
             "clear say nosuch quiet",
             "clear all",
