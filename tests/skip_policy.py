@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -53,6 +54,16 @@ def _has_namespaces() -> bool:
         return False
 
 
+def _has_ansible() -> bool:
+    return ansible_folder().is_dir()
+
+
+def ansible_folder() -> Path:
+    """Return where `scripts/prepare ansible` puts Ansible's module and its library."""
+    cache = os.environ.get("SDSUPER_CACHE") or Path.home() / ".cache" / "sdsuper"
+    return Path(cache, "ansible")
+
+
 def _boots_systemd() -> bool:
     from tests.system.container import can_boot
 
@@ -72,6 +83,9 @@ def _reads_journals() -> bool:
 NEEDS = {
     "root": Need("needs root", "run the tests as root", _is_root),
     "etcd": Need("needs etcd and etcdctl", "install etcd-server and etcd-client", _has_etcd),
+    "ansible": Need(
+        "needs Ansible's module for supervisorctl", "run scripts/prepare ansible", _has_ansible
+    ),
     "systemd_analyze": Need("needs systemd-analyze", "install systemd", _has_systemd_analyze),
     "namespaces": Need("needs PID namespaces", "run as root and allow unshare", _has_namespaces),
     "booted": Need(

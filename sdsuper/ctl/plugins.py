@@ -98,7 +98,14 @@ def load(control: Control) -> list[Plugin]:
     """Return the plugins of the configuration; those that cannot be loaded are told on stderr."""
     stand_in()
     controller = Controller(control)
-    plugins = []
+    plugins: list[Plugin] = []
+    try:
+        # Some plugins look for Supervisor's own commands, which are its first plugin.
+        default = import_module("supervisor.supervisorctl").DefaultControllerPlugin
+        controller.options.plugins.append(default(controller))
+    except Exception as error:  # noqa: BLE001 - an installed Supervisor may be of any age
+        control.errors.line(f"Error: plugins are not loaded: {type(error).__name__}: {error}")
+        return plugins
     for config in control.settings.plugins:
         try:
             target = _factory(config)(controller, **config.options)
