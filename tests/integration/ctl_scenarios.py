@@ -8,7 +8,12 @@ write, but for what `decided` rewrites, where our client is meant to differ.
 from __future__ import annotations
 
 import functools
+import http.client
+import os
 import re
+import signal
+import xmlrpc.client
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.integration.harness import Daemon
@@ -24,6 +29,7 @@ class Step(NamedTuple):
         programs: A new configuration, written before.
         wait: Processes and the state they must reach before.
         end: Whether to wait, afterwards, until the daemon has ended.
+        again: A process to wait for, afterwards, until it runs anew.
         brief: Compare the first line only: what follows is help, whose wording is free.
         unordered: Compare the lines in any order: that of completion is up to chance.
     """
@@ -34,6 +40,7 @@ class Step(NamedTuple):
     programs: str | None = None
     wait: tuple[tuple[str, str], ...] = ()
     end: bool = False
+    again: str = ""
     brief: bool = False
     unordered: bool = False
 
@@ -46,11 +53,19 @@ class Step(NamedTuple):
 
 
 class Scenario(NamedTuple):
-    """A daemon, and what is typed."""
+    """A daemon, and what is typed.
+
+    Attributes:
+        programs: Ini text.
+        steps: What is typed.
+        credentials: What its servers ask for.
+        held: A process that ignores to be stopped, killed behind the last step.
+    """
 
     programs: str
     steps: tuple[Step, ...]
     credentials: tuple[str, str] | None = None
+    held: str = ""
 
 
 class Answer(NamedTuple):
@@ -170,6 +185,10 @@ LOOKING = Scenario(
             "EOF",
             "help",
             "?",
+            "? nosuch",
+            "help nosuch",
+            "help EOF",
+            "help start stop",
             "fg a b",
             "fg nosuch",
             "fg multi:*",
@@ -184,6 +203,10 @@ LOOKING = Scenario(
             "start nosuch:*",
             "signal BOGUS cat",
             "signal HUP nosuch nosuch:* quiet",
+            "signal BOGUS multi:*",
+            "signal BOGUS all",
+            "signal 99 cat",
+            "open http://nosuch.invalid:1",
             "",
         ),
         *typed(
@@ -297,6 +320,8 @@ CONFIGURING = Scenario(
         ),
         Step(("reread",), programs="[program:cat]\ncommand=cat\nautostart=perhaps\n"),
         *typed("update", "status cat", "avail"),
+        Step(("reload",), programs=CHANGED, again="cat"),
+        *typed("status cat quiet", "avail"),
     ),
 )
 
@@ -329,6 +354,62 @@ ENDING = Scenario(
         Step((), stdin="pid\n\nexit\npid\n"),
     ),
 )
+
+LEAVING = Scenario(
+    f"""\
+[program:cat]
+{CAT}
+[program:held]
+command=sh -c "trap '' TERM; echo up; while :; do read line; done"
+startsecs=0
+stopwaitsecs=3600
+""",
+    (
+        Step(("shutdown",), wait=(("cat", "RUNNING"), ("held", "RUNNING"))),
+        *typed(
+            "status",
+            "status nosuch",
+            "start cat",
+            "stop all",
+            "restart held",
+            "signal HUP held",
+            "pid",
+            "pid held",
+            "tail held",
+            "tail -f held nosuch",
+            "maintail",
+            "fg held",
+            "clear held",
+            "version",
+            "avail",
+            "reread",
+            "update",
+            "update cat",
+            "add cat",
+            "remove cat",
+            "reload",
+            "shutdown",
+        ),
+    ),
+    held="held",
+)
+
+ALL = Scenario(
+    f"""\
+[program:cat]
+{CAT}
+[program:multi]
+{CAT}process_name=%(program_name)s_%(process_num)02d
+numprocs=2
+autostart=false
+""",
+    (
+        Step(("start", "all"), wait=(("cat", "RUNNING"),), unordered=True),
+        *typed("start all", "restart all", "restart multi:*", "stop cat all", "restart all"),
+    ),
+)
+
+EMPTY = Scenario("", typed("status", "status all", "pid all", "avail", "start all", "clear all"))
 
 INET = ("-s", "http://127.0.0.1:{port}")
 LOGIN = (*INET, "-u", "user", "-p", "pass word:")
@@ -401,6 +482,9 @@ SCENARIOS = {
     "acting": ACTING,
     "configuring": CONFIGURING,
     "ending": ENDING,
+    "leaving": LEAVING,
+    "all": ALL,
+    "empty": EMPTY,
     "locked": LOCKED,
     "typing": TYPING,
     "misusing": MISUSING,
@@ -410,17 +494,24 @@ SCENARIOS = {
 def run(scenario: Scenario, client: str, daemon: Daemon) -> list[Answer]:
     """Return the transcript of a scenario."""
     answers = []
+    held = 0
     for step in scenario.steps:
         if step.programs is not None:
             daemon.write(step.programs)
         for name, state in step.wait:
             daemon.wait_state(name, state)
+        if scenario.held and not held:
+            daemon.wait(lambda: Path(daemon.info(scenario.held)["stdout_logfile"]).read_bytes())
+            held = daemon.pid_of(scenario.held)
+        before = daemon.pid_of(step.again) if step.again else 0
         fill = functools.partial(_fill, daemon=daemon)
         options = None if step.options is None else [fill(option) for option in step.options]
         stdin = None if step.stdin is None else fill(step.stdin)
         done = daemon.run_ctl(*map(fill, step.words), peer=client, options=options, stdin=stdin)
         if step.end:
             daemon.wait_end()
+        if step.again:
+            daemon.wait(functools.partial(_runs_anew, daemon, step.again, before))
         stdout = normalise(done.stdout, daemon)
         if step.brief:
             stdout = stdout.partition("\n")[0]
@@ -428,7 +519,18 @@ def run(scenario: Scenario, client: str, daemon: Daemon) -> list[Answer]:
             stdout = "".join(sorted(stdout.splitlines(keepends=True)))
         stderr = normalise(done.stderr, daemon)
         answers.append(Answer(step.key, stdout, stderr, done.returncode))
+    if held:
+        os.kill(held, signal.SIGKILL)
     return answers
+
+
+def _runs_anew(daemon: Daemon, name: str, before: int) -> bool:
+    try:
+        info = daemon.info(name)
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        daemon.rpc("close")()
+        return False
+    return info["statename"] == "RUNNING" and info["pid"] != before
 
 
 def _fill(text: str, daemon: Daemon) -> str:

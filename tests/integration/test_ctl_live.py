@@ -175,19 +175,10 @@ def test_the_foreground_ends_when_the_process_has_gone(daemon: Daemon) -> None:
         assert client.end() == 0
 
 
-def test_the_shell_at_a_terminal(daemon: Daemon) -> None:
-    with at_terminal(daemon) as (client, terminal):
-        client.until(b"supervisor> ")
-        os.write(terminal, b"pid\n")
-        client.until(f"{daemon.pid}\r\n".encode())
-        client.until(b"supervisor> ")
-        os.write(terminal, b"shutdown\n")
-        client.until(b"down y/N? ")
-        os.write(terminal, b"n\n")
-        client.until(b"supervisor> ")
-        os.write(terminal, b"\x04")
-        assert client.end() == 0
-    assert daemon.state("cat") == "RUNNING"
+def test_the_foreground_reads_on_where_the_shell_has_stopped(daemon: Daemon) -> None:
+    done = daemon.run_ctl(peer="sdsuper", stdin="fg cat\nfrom a pipe\n")
+    assert done.stdout.rstrip("\n").endswith("Exiting foreground\nsupervisor>")
+    daemon.wait(lambda: b"from a pipe\n" in _content(daemon))
 
 
 def test_ctrl_c_in_a_command_that_waits_is_130_and_silent(start_daemon: StartDaemon) -> None:

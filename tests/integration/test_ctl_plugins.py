@@ -21,6 +21,7 @@ from tests.integration.harness import BIN, PEERS, Daemon, clean_environment
 
 ROOT = Path(__file__).parents[2]
 CAT = "command=cat\nstartsecs=0\n"
+SERIAL = "supervisorserialrestart.controllerplugin"
 PROGRAMS = f"""\
 [program:cat]
 {CAT}
@@ -31,7 +32,7 @@ numprocs=2
 supervisor.ctl_factory = supervisorwildcards.controllerplugin:make_wildcards_controllerplugin
 match_group = 1
 [ctlplugin:serial]
-supervisor.ctl_factory = supervisorserialrestart.controllerplugin:make_serialrestart_controllerplugin
+supervisor.ctl_factory = {SERIAL}:make_serialrestart_controllerplugin
 [ctlplugin:cache]
 supervisor.ctl_factory = supervisor_cache.controllerplugin:make_cache_controllerplugin
 [ctlplugin:laforge]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sdsuper
 from sdsuper.ctl import render
 from sdsuper.ctl.commands import command
+from sdsuper.ctl.commands.process import status
 from sdsuper.ctl.control import Status
 from sdsuper.rpc.faults import Fault, FaultCode
 
@@ -90,7 +91,8 @@ def open_(control: Control, words: list[str]) -> None:
         return
     control.open(url)
     before = control.status
-    control.run("status")
+    if control.server_is_up():
+        status.run(control, "")
     control.status = before
 
 

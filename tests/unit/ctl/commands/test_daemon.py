@@ -116,6 +116,15 @@ def test_open_shows_the_other_servers_status_and_keeps_ours() -> None:
     assert urls == [URL, "http://h:1"]
 
 
+def test_open_fails_where_the_other_server_cannot_be_asked() -> None:
+    session = Session(connect=lambda _: FakeClient({"getVersion": OSError(5, "no")}))
+    out, status = session.run("open http://h:1")
+    assert out.startswith("error: <class 'OSError'>, [Errno 5] no: file: ")
+    assert status == 1
+    refused = Session(connect=lambda _: FakeClient({"getVersion": ConnectionRefusedError()}))
+    assert refused.run("open http://h:1") == ("http://h:1 refused connection\n", 0)
+
+
 @pytest.mark.parametrize("line", ["exit", "quit", "EOF", "exit now"])
 def test_leaving(line: str) -> None:
     session = Session()

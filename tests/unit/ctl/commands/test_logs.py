@@ -135,6 +135,50 @@ def test_a_log_that_cannot_be_followed(error: Exception, said: str) -> None:
     assert session.errors == f"unix:///run/d.sock/logtail/a/stdout {said}\n"
 
 
+PRESENT = {
+    "getAllProcessInfo": [process("a"), process("x", "g"), process("y", "g")],
+    "readProcessStdoutLog": "said",
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "paths", "said", "status"),
+    [
+        ("tail -f a g:x", ["a/stdout", "g:x/stdout"], PRESS, 0),
+        ("tail -f a g:x STDERR", ["a/stderr", "g:x/stderr"], PRESS, 0),
+        ("tail -f g:*", ["g:x/stdout", "g:y/stdout"], PRESS, 0),
+        ("tail -f g: g:y a stderr", ["g:x/stderr", "g:y/stderr", "a/stderr"], PRESS, 0),
+        ("tail -f a a", ["a/stdout"], PRESS, 0),
+        (
+            "tail -f nosuch a h:*",
+            ["a/stdout"],
+            (f"nosuch: ERROR (no such process name)\nh:*: ERROR (no such process name)\n{PRESS}"),
+            1,
+        ),
+        ("tail -f h:*", [], "h:*: ERROR (no such process name)\n", 1),
+        ("tail -f a sterr", [], "Error: bad channel 'sterr'\n", 1),
+        ("tail -f g:* sterr", [], "Error: bad channel 'sterr'\n", 1),
+    ],
+)
+def test_several_logs_are_followed(line: str, paths: list[str], said: str, status: int) -> None:
+    missing = ProtocolError("x", 404, "Not Found")
+    session = Session(PRESENT, streams={f"/logtail/{path}": missing for path in paths})
+    session.run(line)
+    assert [call[1] for call in session.client.calls if call[0] == "GET"] == [
+        f"/logtail/{path}" for path in paths
+    ]
+    assert session.out == said
+    assert session.control.status == (1 if paths else status)
+    assert session.errors.count("Cannot read, status code 404") == len(paths)
+
+
+def test_a_bound_of_logs_is_followed() -> None:
+    infos = [process(f"p{number}", "g") for number in range(65)]
+    session = Session({"getAllProcessInfo": infos})
+    said = "Error: too many logs to follow: 65, at most 64\n"
+    assert session.run("tail -f g:*") == (said, 1)
+
+
 def test_a_login_is_asked_for_before_following_too() -> None:
     session = Session(streams={"/mainlogtail": ProtocolError("x", 401, "Unauthorized")})
     assert session.run("maintail -f") == (f"{PRESS}Server requires authentication\n", 1)

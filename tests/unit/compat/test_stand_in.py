@@ -1,0 +1,118 @@
+"""What stands in for Supervisor has Supervisor's names, and is used only where there is need."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "sdsuper" / "compat" / "supervisor"
+MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+
+
+def run(code: str, *flags: str) -> object:
+    """Return what a fresh interpreter prints as JSON."""
+    prelude = f"import json, sys; sys.path.insert(0, {str(ROOT)!r}); "
+    done = subprocess.run(
+        [sys.executable, "-I", *flags, "-c", prelude + code],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def offered(module: str) -> list[str]:
+    """Return the names that a module of ours offers."""
+    tree = ast.parse((FOLDER / f"{module}.py").read_text())
+    [names] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ] or [[node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]]
+    return list(names)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_is_one_of_supervisors(module: str) -> None:
+    theirs = importlib.import_module(f"supervisor.{module}")
+    assert [name for name in offered(module) if not hasattr(theirs, name)] == []
+
+
+def test_states_faults_and_functions_agree_with_supervisors() -> None:
+    code = (
+        "from sdsuper.compat import stand_in; stand_in(); "
+        "from supervisor import states, xmlrpc, options, supervisorctl as ctl; "
+        "names = lambda kind: {n: int(getattr(kind, n)) for n in dir(kind) if n.isupper()}; "
+        "print(json.dumps(["
+        "*map(names, (states.ProcessStates, states.SupervisorStates, states.EventListenerStates,"
+        " xmlrpc.Faults, ctl.LSBInitExitStatuses, ctl.LSBStatusExitStatuses)),"
+        "sorted(map(int, states.STOPPED_STATES)), sorted(map(int, states.RUNNING_STATES)),"
+        "sorted(map(int, states.SIGNALLABLE_STATES)), sorted(ctl.DEAD_PROGRAM_FAULTS),"
+        "[states.getProcessStateDescription(n) for n in (0, 20, 1000, 5)],"
+        "[states.getSupervisorStateDescription(n) for n in (-1, 1, 7)],"
+        "[xmlrpc.getFaultDescription(n) for n in (10, 92, 777)],"
+        "[options.split_namespec(n) for n in ('a', 'a:b', 'a:*', 'a:', 'a:b:c')],"
+        "[options.make_namespec(*n) for n in (('a', 'a'), ('a', 'b'))], options.VERSION,"
+        "str(xmlrpc.RPCError(10, 'x')), str(xmlrpc.RPCError(10)), xmlrpc.RPCError(10, 'x').text"
+        "]))"
+    )
+    ours = run(code, "-S")
+    assert ours == run(code)
+
+
+@pytest.mark.parametrize(("flags", "stands_in"), [(("-S",), True), ((), False)])
+def test_it_stands_in_only_where_supervisor_is_not_installed(
+    flags: tuple[str, ...], *, stands_in: bool
+) -> None:
+    code = (
+        "from sdsuper.compat import stand_in; found = [stand_in(), stand_in()]; "
+        "import supervisor.supervisorctl as ctl; print(json.dumps([found, ctl.__file__]))"
+    )
+    found, file = run(code, *flags)  # type: ignore[misc]
+    assert found == [stands_in, stands_in]
+    assert Path(file).is_relative_to(FOLDER) == stands_in
+
+
+def test_supervisors_own_commands_are_ours_behind_their_names() -> None:
+    code = (
+        "from sdsuper.compat import stand_in; stand_in(); "
+        "from supervisor.supervisorctl import DefaultControllerPlugin; "
+        "Ctl = type('Ctl', (), {'onecmd': lambda self, line: lines.append(line)}); lines = []; "
+        "plugin = DefaultControllerPlugin(Ctl()); plugin.do_start('a b'); plugin.do_status(''); "
+        "one = lambda code: {'group': 'g', 'name': 'n', 'status': code, 'description': 'text'}; "
+        "print(json.dumps([lines, hasattr(plugin, 'do_nonsense'), plugin._startresult(one(80)), "
+        "plugin._startresult(one(50)), plugin._stopresult(one(70)), plugin._stopresult(one(30)), "
+        "plugin._signalresult(one(80)), plugin._clearresult(one(30))]))"
+    )
+    assert run(code, "-S") == [
+        ["start a b", "status "],
+        False,
+        "g:n: started",
+        "g:n: ERROR (spawn error)",
+        "g:n: ERROR (not running)",
+        "text",
+        "g:n: signalled",
+        "g:n: ERROR (failed)",
+    ]
+
+
+def test_a_clients_options_are_read_as_the_client_reads_them(tmp_path: Path) -> None:
+    config = tmp_path / "c.conf"
+    config.write_text("[supervisorctl]\nserverurl=unix:///run/x\nusername=me\nprompt=p\n")
+    code = (
+        "from sdsuper.compat import stand_in; stand_in(); "
+        "from supervisor.options import ClientOptions; options = ClientOptions(); "
+        f"options.realize(['-c', {str(config)!r}, '-p', 'secret', 'status', 'a']); "
+        "print(json.dumps([options.serverurl, options.username, options.password, options.prompt, "
+        "options.args, bool(options.interactive)]))"
+    )
+    ours = run(code, "-S")
+    assert ours == ["unix:///run/x", "me", "secret", "p", ["status", "a"], False]
+    assert ours == run(code)
