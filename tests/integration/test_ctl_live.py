@@ -177,7 +177,7 @@ def test_the_foreground_ends_when_the_process_has_gone(daemon: Daemon) -> None:
 
 def test_the_foreground_reads_on_where_the_shell_has_stopped(daemon: Daemon) -> None:
     done = daemon.run_ctl(peer="sdsuper", stdin="fg cat\nfrom a pipe\n")
-    assert done.stdout.rstrip("\n").endswith("Exiting foreground\nsupervisor>")
+    assert done.stdout.endswith("Exiting foreground\nsupervisor> \n")
     daemon.wait(lambda: b"from a pipe\n" in _content(daemon))
 
 
