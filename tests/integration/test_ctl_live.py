@@ -30,7 +30,10 @@ command=cat
 autostart=false
 startsecs=0
 """
-HEAVY = ("asyncio", "xmlrpc", "click", "logging", "subprocess", "email", "http", "re", "typing")
+HEAVY = (
+    *("asyncio", "xmlrpc", "click", "logging", "subprocess", "email", "http", "re", "typing"),
+    *("readline", "getpass"),  # the shell's
+)
 StartDaemon = Callable[..., Daemon]
 
 
