@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sdsuper.ctl import render
-from sdsuper.rpc.faults import FaultCode
+from sdsuper.ctl.commands.process import status_of
 from sdsuper.rpc.transport import server_proxy
 
 TYPE_CHECKING = False  # type checkers take it for true
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sdsuper.ctl.control import Control
-
-_DEAD_PROGRAM = frozenset(
-    {FaultCode.SPAWN_ERROR, FaultCode.ABNORMAL_TERMINATION, FaultCode.NOT_RUNNING}
-)
 
 
 class ControllerOptions:
@@ -127,10 +123,8 @@ class Controller:
         self, faultcode: int, ignored_faultcode: int | None = None
     ) -> None:
         """Set the exit status by a fault or by the status of a result."""
-        if faultcode in _DEAD_PROGRAM - {ignored_faultcode}:
-            self.exitstatus = 7
-        elif faultcode not in {FaultCode.SUCCESS, ignored_faultcode}:
-            self.exitstatus = 1
+        if status := status_of(faultcode, ignored_faultcode):
+            self.exitstatus = status
 
     def print_topics(
         self, header: str, cmds: Sequence[str], _cmdlen: int = 15, _maxcol: int = 80

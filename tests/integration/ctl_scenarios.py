@@ -530,7 +530,7 @@ def _runs_anew(daemon: Daemon, name: str, before: int) -> bool:
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         daemon.rpc("close")()
         return False
-    return info["statename"] == "RUNNING" and info["pid"] != before
+    return bool(info["statename"] == "RUNNING" and info["pid"] != before)
 
 
 def _fill(text: str, daemon: Daemon) -> str:

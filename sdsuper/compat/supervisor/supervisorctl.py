@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sdsuper.ctl import render
 from sdsuper.ctl.commands import all_commands
 from sdsuper.ctl.commands.logs import CLEAR
+from sdsuper.ctl.commands.process import NOT_RUNNING_FAULTS as DEAD_PROGRAM_FAULTS
 from sdsuper.ctl.commands.process import SIGNAL, START, STOP, Verb
 from sdsuper.sdsuperctl import main
-
-from .xmlrpc import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +24,6 @@ __all__ = [
     "LSBStatusExitStatuses",
     "main",
 ]
-
-DEAD_PROGRAM_FAULTS = (Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION, Faults.NOT_RUNNING)
 
 
 class LSBInitExitStatuses:

@@ -85,18 +85,21 @@ SIGNAL = Verb(
     {FaultCode.NOT_RUNNING: "not running", FaultCode.BAD_SIGNAL: "bad signal name"},
 )
 
-_NOT_RUNNING_FAULTS = frozenset(
-    {FaultCode.SPAWN_ERROR, FaultCode.ABNORMAL_TERMINATION, FaultCode.NOT_RUNNING}
-)
+NOT_RUNNING_FAULTS = (FaultCode.SPAWN_ERROR, FaultCode.ABNORMAL_TERMINATION, FaultCode.NOT_RUNNING)
+
+
+def status_of(code: int, ignored: int | None = None) -> int:
+    """Return the exit status that an outcome means, 0 for one that leaves it alone."""
+    if code in {FaultCode.SUCCESS, ignored}:
+        return Status.OK
+    return Status.NOT_RUNNING if code in NOT_RUNNING_FAULTS else Status.FAILED
 
 
 def tell(control: Control, verb: Verb, name: str, code: int, text: str) -> None:
     """Print what became of one process, and set the exit status by it."""
     control.print(verb.line(name, code, text))
-    if code in _NOT_RUNNING_FAULTS and code != verb.ignored:
-        control.fail(Status.NOT_RUNNING)
-    elif code not in {FaultCode.SUCCESS, verb.ignored}:
-        control.fail(Status.FAILED)
+    if status := status_of(code, verb.ignored):
+        control.fail(status)
 
 
 def tell_results(control: Control, verb: Verb, results: Sequence[Result]) -> None:
