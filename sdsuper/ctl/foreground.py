@@ -8,8 +8,6 @@ from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sdsuper.ctl.control import Control
     from sdsuper.rpc.client import Stream
 
@@ -17,22 +15,11 @@ EXITING = "Exiting foreground"
 KILLED = f"Process got killed\n{EXITING}"
 
 
-def attach(control: Control, name: str, streams: Sequence[Stream]) -> None:
-    """Pass lines to and fro until the process or the input ends, or Ctrl-C.
+def exchange(control: Control, name: str, streams: list[Stream]) -> str:
+    """Pass lines to and fro until the process or the input ends; return the words that end it.
 
     Everything happens in one loop, so nothing is left running when it ends.
     """
-    try:
-        control.print(_exchange(control, name, list(streams)))
-    except KeyboardInterrupt:
-        control.print(EXITING)
-    finally:
-        for stream in streams:
-            stream.close()
-
-
-def _exchange(control: Control, name: str, streams: list[Stream]) -> str:
-    """Return the words that end it."""
     keyboard = control.keyboard
     typed = b""
     while True:

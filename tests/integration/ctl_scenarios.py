@@ -27,6 +27,7 @@ class Step(NamedTuple):
         stdin: What the client reads.
         options: In place of `-c FILE`; `{dir}` and `{port}` are filled in.
         programs: A new configuration, written before.
+        without: A file to remove before.
         wait: Processes and the state they must reach before.
         end: Whether to wait, afterwards, until the daemon has ended.
         again: A process to wait for, afterwards, until it runs anew.
@@ -38,6 +39,7 @@ class Step(NamedTuple):
     stdin: str | None = None
     options: tuple[str, ...] | None = None
     programs: str | None = None
+    without: str = ""
     wait: tuple[tuple[str, str], ...] = ()
     end: bool = False
     again: str = ""
@@ -409,7 +411,14 @@ autostart=false
     ),
 )
 
-EMPTY = Scenario("", typed("status", "status all", "pid all", "avail", "start all", "clear all"))
+EMPTY = Scenario(
+    "",
+    (
+        *typed("status", "status all", "pid all", "avail", "start all", "clear all"),
+        Step(("maintail",), without="d.log"),
+        *typed("maintail -5", "maintail -0"),
+    ),
+)
 
 INET = ("-s", "http://127.0.0.1:{port}")
 LOGIN = (*INET, "-u", "user", "-p", "pass word:")
@@ -498,6 +507,8 @@ def run(scenario: Scenario, client: str, daemon: Daemon) -> list[Answer]:
     for step in scenario.steps:
         if step.programs is not None:
             daemon.write(step.programs)
+        if step.without:
+            (daemon.dir / step.without).unlink()
         for name, state in step.wait:
             daemon.wait_state(name, state)
         if scenario.held and not held:

@@ -13,7 +13,7 @@ from typing import Self
 
 import pexpect
 
-from tests.integration.harness import BIN, PEERS, Daemon, clean_environment
+from tests.integration.harness import BIN, PEERS, Daemon, clean_environment, wait_until
 
 PROMPT = "supervisor> "
 CTRL_C, CTRL_D, CTRL_U, ENTER, TAB = "\x03", "\x04", "\x15", "\r", "\t"
@@ -71,6 +71,16 @@ class Terminal:
         before: str = self._child.before
         self.seen += before + text
         return before
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C once the client waits; Supervisor's shows it if it comes amid its work."""
+
+        def waits() -> bool:
+            stat = Path("/proc", str(self._child.pid), "stat").read_text()
+            return stat.rpartition(") ")[2].startswith("S")
+
+        wait_until(waits, what="the client waits")
+        self.press(CTRL_C)
 
     def command(self, line: str, end: str = PROMPT) -> str:
         """Type a line at the prompt; return what is printed between it and the next prompt."""

@@ -136,8 +136,8 @@ def quote(name: str) -> str:
 def _follow(control: Control, path: str) -> None:
     """Print a log as it grows, until Ctrl-C or until the server goes away."""
     _warn_of_encoding(control)
-    control.print(PRESS_CTRL_C)
     try:
+        control.print(PRESS_CTRL_C)
         stream = _open_stream(control, path)
         try:
             while stream is not None and (data := stream.read()):
@@ -185,9 +185,9 @@ def _follow_labelled(control: Control, names: Sequence[str], channel: str) -> No
     """Print logs as they grow, each line behind its process's name."""
     from sdsuper.ctl.streams import show_labelled
 
-    control.print(PRESS_CTRL_C)
     streams: dict[str, Stream] = {}
     try:
+        control.print(PRESS_CTRL_C)
         for name in names:
             stream = _open_stream(control, f"/logtail/{quote(name)}/{channel}")
             if stream is not None:
@@ -272,10 +272,20 @@ def fg(control: Control, words: list[str]) -> None:
     if info["statename"] != "RUNNING":
         control.fail(Status.FAILED, "ERROR: process not running")
         return
-    control.print(PRESS_CTRL_C)
-    from sdsuper.ctl.foreground import attach
+    from sdsuper.ctl.foreground import EXITING, exchange
 
-    paths = (f"/logtail/{quote(name)}/{channel}" for channel in CHANNELS)
-    streams = [stream for path in paths if (stream := _open_stream(control, path))]
-    control.status = Status.OK  # a process may well have one log only
-    attach(control, name, streams)
+    streams: list[Stream] = []
+    try:
+        control.print(PRESS_CTRL_C)
+        before = control.status
+        for channel in CHANNELS:
+            stream = _open_stream(control, f"/logtail/{quote(name)}/{channel}")
+            if stream is not None:
+                streams.append(stream)
+        control.status = before  # a process may well have one log only
+        control.print(exchange(control, name, list(streams)))
+    except KeyboardInterrupt:
+        control.print(EXITING)
+    finally:
+        for stream in streams:
+            stream.close()
