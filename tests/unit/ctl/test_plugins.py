@@ -10,6 +10,7 @@ from xmlrpc.client import ProtocolError as TheirProtocolError
 import pytest
 
 from sdsuper.config.client import ClientPluginConfig
+from sdsuper.ctl.shell import Completer
 from tests.unit.ctl.fakes import Session, process
 
 
@@ -164,6 +165,12 @@ def test_a_plugin_that_cannot_be_loaded_is_told_once(
     assert session.errors == (
         f"Error: {factory} cannot be resolved within [ctlplugin:bad]\nc.conf:7: {reason}\n"
     )
+
+
+def test_commands_of_plugins_are_completed_with_help_or_without(session: Session) -> None:
+    completer = Completer(session.control)
+    assert completer.offer("sa", "sa", 0) == "say "
+    assert completer.offer("rai", "rai", 0) == "raise "
 
 
 def test_of_two_plugins_the_first_has_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
