@@ -525,6 +525,12 @@ class ServerConfig:
         sections=("inet_http_server",),
         help="host:port, [IPv6 address]:port, or *:port for every interface; required.",
     )
+    get_actions: bool = option(
+        BOOLEAN,
+        default=False,
+        help="Whether links of the web page (index.html?processname=..&action=..) act at once, as "
+        "in Supervisor; else they ask first, and forms need the page's token.",
+    )
 
 
 @section("rpcinterface")

@@ -133,6 +133,7 @@ class Process:
         deadline: Monotonic seconds at which `DeadlinePassed` matters to this state; in
             STOPPED, EXITED and FATAL the end of the patience with strays.
         backoff: Failed attempts in a row.
+        restarts: How often it was started again without being asked, since the daemon began.
         exitstatus: What getProcessInfo shows: code, -1 for a signal, None for none.
         spawnerr: Why the latest start failed, None for no reason to tell.
         residue: The invocation whose strays are still being ended; nothing is spawned meanwhile.
@@ -156,6 +157,7 @@ class Process:
     last_exit: ExitRecord | None = None
     deadline: float | None = None
     backoff: int = 0
+    restarts: int = 0
     exitstatus: int | None = None
     spawnerr: str | None = None
     residue: int | None = None
@@ -394,6 +396,11 @@ def _start(turn: _Turn, *, backoff: int) -> None:
         turn.spawn()
 
 
+def _start_again(turn: _Turn) -> None:
+    turn.change(restarts=turn.process.restarts + 1)
+    _start(turn, backoff=turn.process.backoff)
+
+
 def _spawned(turn: _Turn, pid: int) -> None:
     turn.change(pid=pid, spawned=turn.now, spawnerr=None)
     process = turn.process
@@ -564,7 +571,7 @@ def _restart_or_not(turn: _Turn, end: FailedStart | ExitedByItself) -> None:
         case Restart() if turn.process.wanted is Wanted.DOWN:
             pass  # the daemon is stopping
         case Restart(at=at) if at <= turn.now.mono:
-            _start(turn, backoff=turn.process.backoff)
+            _start_again(turn)
         case Restart(at=at):
             turn.change(deadline=at)
         case _:
@@ -743,7 +750,7 @@ def _deadline_passed(turn: _Turn) -> None:
         case ProcessState.STARTING if process.pid:
             _succeed(turn)
         case ProcessState.BACKOFF:
-            _start(turn, backoff=process.backoff)
+            _start_again(turn)
         case ProcessState.STOPPING if process.pid:
             _kill_again_later(turn)
         case ProcessState.STOPPING:

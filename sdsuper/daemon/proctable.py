@@ -35,7 +35,22 @@ class Entry:
         return f"{self.comm} (pid {self.pid})"
 
 
-_STATE, _PPID, _PGRP, _FLAGS, _STARTTIME = 0, 1, 2, 6, 19
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What one process has taken so far.
+
+    Attributes:
+        started: Start time in clock ticks since boot.
+        ticks: CPU time in clock ticks, user and system.
+        resident: Memory in pages; what it shares with others counts in full.
+    """
+
+    started: int
+    ticks: int
+    resident: int
+
+
+_STATE, _PPID, _PGRP, _FLAGS, _UTIME, _STIME, _STARTTIME, _RSS = 0, 1, 2, 6, 11, 12, 19, 21
 """Fields of /proc/PID/stat, counted behind the command name."""
 
 _PF_EXITING = 0x4  # linux/sched.h
@@ -50,13 +65,10 @@ def is_readable() -> bool:
 
 def look_up(pid: int) -> Entry | None:
     """Return what is known of a pid, None when there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
+    found = _stat(pid)
+    if found is None:
         return None
-    head, _, tail = text.rpartition(b")")
-    fields = tail.split()
+    head, fields = found
     return Entry(
         pid=pid,
         parent=int(fields[_PPID]),
@@ -66,6 +78,27 @@ def look_up(pid: int) -> Entry | None:
         exiting=bool(int(fields[_FLAGS]) & _PF_EXITING),
         comm=head.partition(b"(")[2].decode(errors="replace"),
     )
+
+
+def consumption(pid: int) -> Consumption | None:
+    """Return what a process has taken, None when there is no such process."""
+    found = _stat(pid)
+    if found is None:
+        return None
+    _, fields = found
+    ticks = int(fields[_UTIME]) + int(fields[_STIME])
+    return Consumption(int(fields[_STARTTIME]), ticks, int(fields[_RSS]))
+
+
+def _stat(pid: int) -> tuple[bytes, list[bytes]] | None:
+    """Return the fields of /proc/PID/stat: up to the command name, and behind it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    head, _, tail = text.rpartition(b")")
+    return head, tail.split()
 
 
 def children(pid: int) -> list[int]:

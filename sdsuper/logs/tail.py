@@ -156,13 +156,14 @@ def to_text(data: bytes) -> str:
 
 
 class Follower:
-    """Gives what a log gains, from its last 1024 bytes on; asked from time to time.
+    """Gives what a log gains, at first its last 1024 bytes; asked from time to time.
 
     After a rotation it gives the rest of the old file, then the new one from its start. After a
     truncation in place it gives a line that says so, then the file from its start.
 
     Args:
         path: The log.
+        first: How much of the past it gives, bytes.
 
     Raises:
         OSError: It cannot be opened, or is no regular file.
@@ -171,12 +172,12 @@ class Follower:
         mtime: When the file was last written, when it was opened: Unix time, seconds.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, first: int = FOLLOW_FIRST_BYTES) -> None:
         self._path = path
         self._fd = open_log(path)
         info = os.fstat(self._fd)
         self.mtime = info.st_mtime
-        self._position = max(info.st_size - FOLLOW_FIRST_BYTES, 0)
+        self._position = max(info.st_size - first, 0)
 
     def read(self, limit: int = 64 * 1024) -> bytes:
         """Return the next bytes, b"" where there are none yet.

@@ -127,6 +127,8 @@ class Stream:
 
     content_type = b"text/plain;charset=utf-8"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    patience = WRITE_SECONDS
+    """How long its client may read nothing, seconds."""
 
     def start(self, connection: Connection) -> None:
         """Begin to call `connection.send_part`."""
@@ -428,9 +430,9 @@ class Connection(asyncio.Protocol):
         if self._version() == b"1.1":
             headers.append((b"Transfer-Encoding", b"chunked"))
         head = self._send_head(HTTPStatus.OK, headers)
+        self._stream = stream
         self._write(head)
         self._log(HTTPStatus.OK, len(head))
-        self._stream = stream
         stream.start(self)
 
     def send_part(self, data: bytes) -> None:
@@ -527,7 +529,8 @@ class Connection(asyncio.Protocol):
     def _set_deadline(self) -> None:
         seconds = SECONDS.get(self.phase)
         if not self.can_write:
-            seconds = WRITE_SECONDS if seconds is None else min(seconds, WRITE_SECONDS)
+            patience = WRITE_SECONDS if self._stream is None else self._stream.patience
+            seconds = patience if seconds is None else min(seconds, patience)
         if seconds is None:
             self.deadline = None
             return

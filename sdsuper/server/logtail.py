@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from urllib.parse import parse_qsl
 
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.readback import Channel, Following
-from sdsuper.logs.tail import Follower
+from sdsuper.logs.tail import FOLLOW_FIRST_BYTES, Follower
 from sdsuper.rpc.faults import Fault
 from sdsuper.server.http import Connection, Stream, http_date
 from sdsuper.server.lookup import find_process
@@ -21,6 +22,9 @@ LOOK_SECONDS = 0.1
 
 PART_BYTES_MAX = 256 * 1024
 """Read at a time, so that a flood in one log does not hold up the loop."""
+
+PAST_BYTES_MAX = 1024 * 1024
+"""The most that a watcher may ask for of the time before it came."""
 
 CHANNELS = frozenset({"stdout", "stderr"})
 
@@ -114,6 +118,14 @@ class JournalStream(Stream):
             self._read_on(False)
 
 
+def past_wanted(query: str) -> int:
+    """Return how much of the past a watcher asks for (`tail=BYTES`, ours), in bytes."""
+    text = dict(parse_qsl(query)).get("tail", "")
+    if not (text.isascii() and text.isdigit()):
+        return FOLLOW_FIRST_BYTES
+    return min(int(text[:9]), PAST_BYTES_MAX)
+
+
 def find_channel(daemon: Daemon, path: str) -> Channel | None:
     """Return what `/logtail/NAME[/CHANNEL]` means, None where there is no such process."""
     _, slash, rest = path.strip("/").partition("/")
@@ -127,20 +139,22 @@ def find_channel(daemon: Daemon, path: str) -> Channel | None:
         return None
 
 
-def follow_file(daemon: Daemon, channel: Channel) -> LogStream | None:
+def follow_file(daemon: Daemon, channel: Channel, first: int) -> LogStream | None:
     """Return the stream of a process's log file, None where there is none."""
-    return _follow(daemon.log_path(*channel), _UNBUFFERED)
+    return _follow(daemon.log_path(*channel), first, _UNBUFFERED)
 
 
-def find_main_log(daemon: Daemon) -> LogStream | None:
+def find_main_log(daemon: Daemon, first: int) -> LogStream | None:
     """Return the stream of the daemon's own log, None where it has no file."""
-    return _follow(daemon.log.path)
+    return _follow(daemon.log.path, first)
 
 
-def _follow(path: str | None, headers: tuple[tuple[bytes, bytes], ...] = ()) -> LogStream | None:
+def _follow(
+    path: str | None, first: int, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> LogStream | None:
     if path is None:
         return None
     try:
-        return LogStream(Follower(path), headers)
+        return LogStream(Follower(path, first), headers)
     except OSError:
         return None

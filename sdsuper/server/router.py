@@ -13,7 +13,14 @@ from sdsuper.logs.readback import NO_JOURNAL, ReadbackError
 from sdsuper.rpc.codec import MalformedXml, NoMethodName, dumps_fault, dumps_response, loads_call
 from sdsuper.rpc.faults import Fault
 from sdsuper.server.http import Abandonable, Reply, Request, Response, error_response
-from sdsuper.server.logtail import JournalStream, find_channel, find_main_log, follow_file
+from sdsuper.server.logtail import (
+    JournalStream,
+    find_channel,
+    find_main_log,
+    follow_file,
+    past_wanted,
+)
+from sdsuper.server.page.pages import Pages
 from sdsuper.server.registry import Registry
 from sdsuper.values import Level
 
@@ -29,11 +36,15 @@ class Router:
     Args:
         daemon: What the requests are about.
         registry: The methods of /RPC2.
+        spawn: Lets work go on by itself.
     """
 
-    def __init__(self, daemon: Daemon, registry: Registry) -> None:
+    def __init__(
+        self, daemon: Daemon, registry: Registry, spawn: Callable[[Awaitable[None]], None]
+    ) -> None:
         self._daemon = daemon
         self._registry = registry
+        self._pages = Pages(daemon, spawn)
         # Prefixes as in Supervisor: clients that ask for /RPC2/ are served too.
         self._routes: tuple[tuple[Callable[[str], bool], Handler], ...] = (
             (lambda path: path.startswith("/RPC2"), self.rpc),
@@ -45,15 +56,29 @@ class Router:
     def _log(self, level: Level, message: str) -> None:
         self._daemon.log.log(level, message)
 
-    def answer(self, request: Request) -> Reply | Awaitable[Reply]:
-        """Answer a request by the first route that matches its path."""
+    def answer(self, request: Request, *, get_actions: bool = False) -> Reply | Awaitable[Reply]:
+        """Answer a request by the first route that matches its path.
+
+        Args:
+            request: What is asked for.
+            get_actions: Whether links of the page act.
+        """
         try:
             for matches, handler in self._routes:
                 if matches(request.path):
                     return handler(request)
+            reply = self._pages.answer(request, get_actions=get_actions)
         except Exception:  # noqa: BLE001 - one request must not cost us the loop
             return self._failed(request)
-        return self.unknown(request)
+        if reply is None:
+            return self.unknown(request)
+        return self._page_later(request, reply) if inspect.isawaitable(reply) else reply
+
+    async def _page_later(self, request: Request, pending: Awaitable[Reply]) -> Reply:
+        try:
+            return await pending
+        except Exception:  # noqa: BLE001 - one request must not cost us the loop
+            return self._failed(request)
 
     def _failed(self, request: Request) -> Response:
         self._log(Level.ERROR, f"Server Error: {request.line}\n{traceback.format_exc()}")
@@ -74,7 +99,8 @@ class Router:
         """Follow the daemon's own log."""
         if request.method != "GET":
             return error_response(HTTPStatus.BAD_REQUEST)
-        return find_main_log(self._daemon) or error_response(HTTPStatus.NOT_FOUND)
+        first = past_wanted(request.query)
+        return find_main_log(self._daemon, first) or error_response(HTTPStatus.NOT_FOUND)
 
     def log_tail(self, request: Request) -> Reply | Awaitable[Reply]:
         """Follow the log of a process."""
@@ -85,7 +111,8 @@ class Router:
             return error_response(HTTPStatus.NOT_FOUND)
         if self._daemon.is_in_journal_alone(*channel):
             return Abandonable(self._journal_tail(request, channel))
-        return follow_file(self._daemon, channel) or error_response(HTTPStatus.NOT_FOUND)
+        first = past_wanted(request.query)
+        return follow_file(self._daemon, channel, first) or error_response(HTTPStatus.NOT_FOUND)
 
     async def _journal_tail(self, request: Request, channel: Channel) -> Reply:
         try:

@@ -55,7 +55,7 @@ class WebServer:
 
     def __init__(self, daemon: Daemon, listeners: Sequence[Listener], registry: Registry) -> None:
         self.daemon = daemon
-        self.router = Router(daemon, registry)
+        self.router = Router(daemon, registry, self.spawn)
         self._servers = [_Server(self, listener) for listener in listeners]
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -208,7 +208,8 @@ class _Server(Site):
 
     def answer(self, request: Request) -> Reply | Awaitable[Reply]:
         """Answer by the common routes."""
-        return self._web.router.answer(request)
+        get_actions = self.listener.config.get_actions
+        return self._web.router.answer(request, get_actions=get_actions)
 
     def opened(self, connection: Connection) -> None:
         """Count it in."""

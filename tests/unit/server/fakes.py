@@ -89,6 +89,7 @@ class FakeDaemon:
         self.changes = Changes()
         self.config_error: Exception | None = None
         self._facts: list[Fact] = []
+        self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._handling = False
         self._pid = 1000
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -123,6 +124,12 @@ class FakeDaemon:
 
     def publish(self, event: Event) -> None:
         self.events.append(event)
+        for kind, callback in self._subscribers:
+            if isinstance(event, kind):
+                callback(event)
+
+    def subscribe(self, kind: type[Event], callback: Callable[[Event], None]) -> None:
+        self._subscribers.append((kind, callback))
 
     def reread(self) -> Changes:
         self._refuse_config()
