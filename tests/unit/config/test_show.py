@@ -78,6 +78,7 @@ def test_json(read: Load) -> None:
     assert plain["supervisord"]["environment"] == {"DB_PASSWORD": MASK, "PLAIN": "1"}
     assert plain["servers"][0] == {
         "section": "inet_http_server", "username": None, "password": None, "port": "[::1]:80",
+        "get_actions": False,
     }  # fmt: skip
     assert plain["rpcinterfaces"][0]["options"] == {"token": MASK}
     listener, fcgi, group = plain["groups"]
