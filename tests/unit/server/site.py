@@ -95,7 +95,12 @@ class Site:
         path: Its unix socket.
     """
 
-    def __init__(self, *groups: GroupConfig, credentials: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *groups: GroupConfig,
+        credentials: tuple[str, str] | None = None,
+        get_actions: bool = False,
+    ) -> None:
         self.directory = tempfile.mkdtemp(prefix="sd", dir="/tmp")
         self.path = f"{self.directory}/s"
         self.fake = FakeDaemon(*groups)
@@ -107,6 +112,7 @@ class Site:
             file=self.path,
             username=username,
             password=password,
+            get_actions=get_actions,
         )
         self.web = WebServer(as_daemon(self.fake), open_listeners([config]), self.registry)
         self._clients: list[Client] = []
