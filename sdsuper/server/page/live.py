@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sdsuper.core.events import Event, ProcessStateChange
+from sdsuper.core.events import Event, ProcessStateChange, SupervisorStopping
 from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
@@ -102,6 +102,7 @@ class Board:
         self._measured = 0.0
         self._measuring = False
         daemon.subscribe(ProcessStateChange, self._changed)
+        daemon.subscribe(SupervisorStopping, self._stopping)
 
     # -- for a page that is asked for --
 
@@ -170,6 +171,10 @@ class Board:
     def _changed(self, _event: Event) -> None:
         if self._watchers:
             self._look_in(HASTE_SECONDS)
+
+    def _stopping(self, _event: Event) -> None:
+        for watcher in tuple(self._watchers):
+            watcher.update()  # at once: this may be over before there is another occasion
 
     def _look_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
