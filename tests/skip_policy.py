@@ -80,6 +80,10 @@ def _reads_journals() -> bool:
     return importlib.util.find_spec("systemd") is not None and journal_remote() is not None
 
 
+def _has_chromium() -> bool:
+    return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
+
+
 NEEDS = {
     "root": Need("needs root", "run the tests as root", _is_root),
     "etcd": Need("needs etcd and etcdctl", "install etcd-server and etcd-client", _has_etcd),
@@ -97,6 +101,11 @@ NEEDS = {
         "needs systemd-python and systemd-journal-remote",
         "as root, run scripts/prepare venv and scripts/prepare tests",
         _reads_journals,
+    ),
+    "chromium": Need(
+        "needs chromium and chromedriver",
+        "install chromium and chromium-driver",
+        _has_chromium,
     ),
     "rpm": Need(
         "needs rpmbuild", "install rpm and createrepo-c (scripts/prepare rpm)", _builds_rpms

@@ -342,7 +342,7 @@ _LOG_TOP = Template("""
 _LOG_MAIN = Template("""
     <main id="main" tabindex="-1" class="log">
     <p class="message" id="message" role="status" aria-live="polite"></p>
-    <form class="tools" method="post" action="index.html{query}">
+    <form class="tools" method="post" action="index.html">
     <input type="hidden" name="token" value="{token}">
     <span class="js"><label><input type="checkbox" id="follow" checked> Follow</label>
     <label><input type="checkbox" id="only"> Only matches</label>
@@ -361,7 +361,7 @@ _LOG_MAIN = Template("""
 _TAB = Template("""<a href="{href}"{current}>{label}</a>""")
 _HIDDEN = Template("""<input type="hidden" name="{name}" value="{value}">""")
 _RAW = Template("""<a class="button" href="{href}">Plain text</a>""")
-_CLEAR = Html('<button name="action" value="clearlog" class="danger">Clear log</button>')
+_CLEAR = Template("""<button name="do" value="clearlog {name}" class="danger">Clear log</button>""")
 
 MAIN_LOG = "Log of the daemon"
 LIMIT_MAX = 1024 * 1024
@@ -387,12 +387,11 @@ def log(page: LogPage) -> bytes:
     )
     searched = [("q", page.search)] if page.search else []
     body = _LOG_MAIN(
-        query=_query(which) if page.name else "",
         token=page.token,
         again="tail.html" + _query([*here, ("limit", page.limit), *searched]),
         more="tail.html" + _query([*here, ("limit", min(page.limit * 4, LIMIT_MAX)), *searched]),
         raw=_RAW(href=page.stream) if page.stream else NOTHING,
-        clear=_CLEAR if page.name else NOTHING,
+        clear=_CLEAR(name=page.name) if page.name else NOTHING,
         title=title,
         stream=page.stream,
         text=page.text,

@@ -515,10 +515,9 @@
     wrap.addEventListener("change", () => pre.classList.toggle("nowrap", !wrap.checked));
 
     find("form.tools").addEventListener("submit", async (event) => {
-      if (event.submitter?.name !== "action") return;
+      if (event.submitter?.name !== "do") return;
       event.preventDefault();
-      const form = event.currentTarget;
-      if ((await post(form.action, { action: event.submitter.value })) === 200) replace("");
+      if ((await post("index.html", { do: event.submitter.value })) === 200) replace("");
     });
 
     const past = pre.textContent;

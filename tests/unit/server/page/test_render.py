@@ -186,7 +186,10 @@ def test_the_page_of_a_log() -> None:
     assert page.all("pre")[0]["tabindex"] == "0"
     main = log("")
     assert render.MAIN_LOG in main.texts
-    assert [each for each in main.all("button") if each.get("name") == "action"] == []
+    assert [each.get("value") for each in page.all("button") if "name" in each] == [
+        "clearlog g:web"
+    ]
+    assert [each for each in main.all("button") if "name" in each] == []
 
 
 def test_errors_are_told_apart_by_their_words() -> None:
