@@ -45,8 +45,8 @@ TEXT = """\
 
 Every server section of the configuration offers the same: `POST /RPC2` for XML-RPC,
 `GET /logtail/NAME`, `GET /logtail/NAME/stderr` and `GET /mainlogtail` for logs as they grow,
-`GET /ok.html` for health checks. With `username` and `password` in the section every request needs
-HTTP Basic authentication.
+`GET /ok.html` for health checks, and the [web page](web.md). With `username` and `password` in the
+section every request needs HTTP Basic authentication.
 
 ```python
 import xmlrpc.client

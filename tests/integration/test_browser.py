@@ -253,7 +253,7 @@ def test_without_scripts(page: Browser, start_daemon: StartDaemon) -> None:
     page.wait(lambda: page.text("#message") == "Process web started", "it is told")
     # A group by a link, which asks.
     page.find("[data-key=crowd] .danger").click()
-    assert page.text("h1") == "Stop crowd:*?"
+    assert page.text("h1") == "Stop group crowd?"
     page.screenshot("no-scripts-question")
     page.find("button.primary").click()
     page.wait(lambda: page.text("#message") == "Group crowd stopped", "it is told")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import signal
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -255,3 +256,32 @@ def test_restart_of_all(peers: dict[str, Peer]) -> None:
     assert told["supervisor"] == "All restarted at TIME"
     assert told["sdsuper"].startswith("ERROR: 3 of 7 failed: ")
     assert "none: no such file" in told["sdsuper"]
+
+
+SLOW_TO_END = """
+[program:deaf]
+command=sh -c "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+startsecs=0
+stdout_logfile=%(here)s/deaf.log
+stopwaitsecs=3
+stopasgroup=true
+killasgroup=true
+"""
+
+
+def test_while_the_daemon_stops() -> None:
+    found = {}
+    for name in PEERS:
+        with Daemon(SLOW_TO_END, peer=name, inet=True) as daemon:
+            log = daemon.dir / "deaf.log"
+            wait_until(lambda log=log: log.exists() and log.read_text(), what="it is deaf")  # type: ignore[misc]
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_log("waiting for deaf to die")
+            assert daemon.port is not None
+            peer = Peer(daemon, daemon.port)
+            found[name] = [
+                peer.ask("GET", "/")[0],
+                peer.ask("GET", "/tail.html?processname=deaf")[0],
+                "SHUTDOWN_STATE" in peer.ask("GET", "/tail.html?processname=deaf")[2],
+            ]
+    assert found == {"supervisor": [500, 200, True], "sdsuper": [200, 200, True]}

@@ -92,7 +92,9 @@ class Actions:
             return words[action]
         if action not in self._on_one or not name:
             raise UnknownAction(action)
-        return f"Clear the log of {name}" if action == "clearlog" else f"{action.title()} {name}"
+        group, _, process = name.partition(":")
+        whom = f"group {group}" if ":" in name and process in {"", "*"} else name
+        return f"Clear the log of {whom}" if action == "clearlog" else f"{action.title()} {whom}"
 
     async def act(self, action: str, name: str) -> Outcome:
         """Do it, and wait until it is done.
