@@ -72,7 +72,10 @@ class Router:
             return self._failed(request)
         if reply is None:
             return self.unknown(request)
-        return self._page_later(request, reply) if inspect.isawaitable(reply) else reply
+        if not inspect.isawaitable(reply):
+            return reply
+        later = self._page_later(request, reply)
+        return Abandonable(later) if isinstance(reply, Abandonable) else later
 
     async def _page_later(self, request: Request, pending: Awaitable[Reply]) -> Reply:
         try:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote
 
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode
-from sdsuper.server.http import Reply, Request, Response
+from sdsuper.server.http import Abandonable, Reply, Request, Response
 from sdsuper.server.page import render
 from sdsuper.server.page.actions import Actions, Outcome, UnknownAction, page_registry, unexpected
 from sdsuper.server.page.assets import ASSETS, Asset
@@ -95,7 +95,8 @@ class Pages:
         if path == "index.html":
             return self._index(request, get_actions)
         if path == "tail.html":
-            return self._tail(request)
+            # A search in the journal is given up where the visitor has gone.
+            return Abandonable(self._tail(request))
         if request.method == "POST":
             return None
         if path == "events":
