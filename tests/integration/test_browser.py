@@ -239,6 +239,21 @@ def test_a_log_as_it_grows(page: Browser, start_daemon: StartDaemon) -> None:
     assert has_stayed(page)
 
 
+def test_a_log_of_lines_that_are_all_alike(page: Browser, start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(PROGRAMS, inet=True)
+    log = daemon.dir / "web.out"
+    line = "tick " * 6 + "!\n"
+    count = 32 * 1024 // len(line)  # as many as the page shows at first
+    log.write_text(line * (count + 100))
+    page.open(url(daemon, "/tail.html?processname=web"))
+    page.wait(lambda: page.text("#live") == "live", "the log is followed")
+    with log.open("a") as file:
+        file.write("new\n")
+    text = "return document.querySelector('#text').textContent"
+    page.wait(lambda: str(page.run(text)).endswith("new\n"), "the new line is seen")
+    assert str(page.run(text)).count(line) == count
+
+
 def test_without_scripts(page: Browser, start_daemon: StartDaemon) -> None:
     daemon = start_daemon(PROGRAMS + GROUP, inet=True)
     page.scripts(allowed=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -401,3 +402,22 @@ def test_a_search_without_end_costs_its_client_alone(
         daemon.wait(lambda: len(helpers(daemon)) == 1, 20, "a helper")
         assert daemon.terminate() == 0
         gone.close()
+
+
+def test_the_page_shows_it_and_says_where_it_is_followed(
+    daemon: Daemon, journald: JournalFiles
+) -> None:
+    daemon.write(f"[program:cat]\n{CAT}")
+    with daemon:
+        daemon.wait_state("cat", "RUNNING")
+        say(daemon, "one <b>\ntwo\n")
+        wait_text(daemon, "one <b>\ntwo\n")
+        connection = UnixConnection(daemon.socket)
+        for query, text in (("", "one &lt;b&gt;\ntwo\n"), ("&q=TWO", "two\n")):
+            connection.request("GET", f"/tail.html?processname=cat{query}")
+            page = connection.getresponse().read().decode()
+            assert f">{text}</pre>" in page
+        stream = re.findall('data-stream="([^"]+)"', page)[0]
+        connection.request("GET", f"/{stream}")
+        assert connection.getresponse().read(4) == b"one "
+        connection.close()

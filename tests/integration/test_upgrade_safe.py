@@ -91,10 +91,15 @@ def test_nothing_of_our_own_is_loaded_once_it_is_ready(start_daemon: StartDaemon
     stream.request("GET", "/mainlogtail")
     assert stream.getresponse().read(1)
     stream.close()
-    for page in ("/", "/nothing", "/logtail/talker"):
+    pages = ("/", "/?action=stopall", "/tail.html?processname=talker", "/assets/page.js", "/events")
+    for page in (*pages, "/nothing", "/logtail/talker"):
         with contextlib.closing(UnixConnection(daemon.socket)) as connection:
             connection.request("GET", page)
             assert connection.getresponse().status in (200, 404)
+    for headers in ({}, {"Accept": "application/json"}):
+        with contextlib.closing(UnixConnection(daemon.socket)) as connection:
+            connection.request("POST", "/", "do=restart cat", headers)
+            assert connection.getresponse().status == 403
 
     daemon.write(PROGRAMS + LATER)
     assert daemon.ctl("update").status == 0

@@ -180,6 +180,7 @@ class Pages:
         stream = ""
         if is_there:
             stream = f"logtail/{url_part(name)}/{channel}" if name else "mainlogtail"
+            stream += f"?tail={limit}"  # so that it begins before what is shown ends
         page = LogPage(name, channel, text, limit, stream, search, self._guard.token)
         return _page(render.log(page))
 

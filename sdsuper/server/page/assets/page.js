@@ -366,7 +366,6 @@
     const pre = find("#text");
     const [follow, only, wrap, found] = ["#follow", "#only", "#wrap", "#found"].map((id) => find(id));
     const LINES_MAX = 5000;
-    const FIRST_BYTES = 65536;
     const colours = /[\u001b\ufffd]\[[0-9;]*[mK]/g;
     let wanted = search.value.toLowerCase();
     let hits = 0;
@@ -443,12 +442,14 @@
     // What a stream begins with is mostly shown already: go on where the two meet.
     const meet = (text) => {
       const shown = pre.textContent;
-      const probe = text.slice(text.indexOf("\n") + 1).slice(0, 400);
-      const where = probe ? shown.lastIndexOf(probe) : -1;
-      const rest = text.slice(text.indexOf("\n") + 1);
-      if (where >= 0 && rest.startsWith(shown.slice(where)))
-        append(rest.slice(shown.length - where));
-      else if (shown !== text) replace(text);
+      if (shown === text) return;
+      const lines = text.slice(text.indexOf("\n") + 1); // the first may have lost its beginning
+      const probe = lines.slice(0, 400);
+      let where = Math.max(0, shown.length - lines.length);
+      do where = probe ? shown.indexOf(probe, where) : -1;
+      while (where >= 0 && !lines.startsWith(shown.slice(where)) && ++where);
+      if (where >= 0) append(lines.slice(shown.length - where));
+      else replace(text);
     };
 
     let ending = null;
@@ -462,8 +463,7 @@
       disconnect();
       const stop = (ending = new AbortController());
       try {
-        const address = `${pre.dataset.stream}?tail=${FIRST_BYTES}`;
-        const reply = await fetch(address, { signal: stop.signal });
+        const reply = await fetch(pre.dataset.stream, { signal: stop.signal });
         if (!reply.ok) throw new Error(reply.statusText);
         tellLive("live", true);
         const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -315,7 +315,7 @@ def test_the_end_of_a_log() -> None:
             try:
                 page = await site.ask(get("/tail.html?processname=web"))
                 assert shown(page) == "&lt;b&gt;one&lt;/b&gt;\nred \ufffd\nthree\n"
-                assert b'data-stream="logtail/web/stdout"' in page.body
+                assert b'data-stream="logtail/web/stdout?tail=32768"' in page.body
                 errors = await site.ask(get("/tail.html?processname=web&channel=stderr"))
                 assert shown(errors) == "err\n"
                 found = await site.ask(get("/tail.html?processname=web&q=THREE"))
