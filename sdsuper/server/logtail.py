@@ -30,12 +30,15 @@ CHANNELS = frozenset({"stdout", "stderr"})
 
 _UNBUFFERED = ((b"X-Accel-Buffering", b"no"),)
 
+_PLAIN = (b"X-Content-Type-Options", b"nosniff")
+"""Whatever is in a log, no browser is to take it for a script or a page."""
+
 
 class LogStream(Stream):
     """One watcher of one log."""
 
     def __init__(self, follower: Follower, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        self.headers = ((b"Last-Modified", http_date(follower.mtime).encode()), *headers)
+        self.headers = ((b"Last-Modified", http_date(follower.mtime).encode()), _PLAIN, *headers)
         self._follower = follower
         self._connection: Connection
         self._timer: asyncio.TimerHandle | None = None
@@ -73,7 +76,7 @@ class LogStream(Stream):
 class JournalStream(Stream):
     """One watcher of output that is in the journal alone."""
 
-    headers = _UNBUFFERED
+    headers = (_PLAIN, *_UNBUFFERED)
 
     def __init__(self, following: Following) -> None:
         self._following = following

@@ -20,6 +20,7 @@ from sdsuper.server.logtail import (
     follow_file,
     past_wanted,
 )
+from sdsuper.server.page.guard import Origin, origin_of
 from sdsuper.server.page.pages import Pages
 from sdsuper.server.registry import Registry
 from sdsuper.values import Level
@@ -134,6 +135,9 @@ class Router:
         """Call a method."""
         if request.method != "POST":
             return error_response(HTTPStatus.BAD_REQUEST)
+        if origin_of(request.headers) is Origin.OTHERS:
+            # Browsers send text to other sites without asking first, and a call is text.
+            return error_response(HTTPStatus.FORBIDDEN)
         if b"content-length" not in request.headers:
             return error_response(HTTPStatus.LENGTH_REQUIRED)
         try:

@@ -167,6 +167,25 @@ def test_what_is_not_meant_is_not_done(start_daemon: StartDaemon) -> None:
     assert own.message == "Process cat stopped"
 
 
+def test_no_page_of_another_site_calls_the_rpc(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(PROGRAMS, inet=True)
+    call = "<methodCall><methodName>supervisor.stopAllProcesses</methodName></methodCall>"
+
+    def send(**headers: str) -> int:
+        connection = connections(daemon)[1]
+        with contextlib.closing(connection):
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request("POST", "/RPC2", call, {"Content-Type": "text/plain", **named})
+            return connection.getresponse().status
+
+    assert send(Origin="http://evil.example") == 403
+    assert send(Origin="null") == 403
+    assert send(Sec_Fetch_Site="cross-site") == 403
+    assert daemon.state("cat") == "RUNNING"
+    assert send(Origin=f"http://127.0.0.1:{daemon.port}") == 200
+    assert daemon.state("cat") == "STOPPED"
+
+
 def test_links_act_where_the_section_says_so(start_daemon: StartDaemon) -> None:
     extra = "[unix_http_server:links]\nfile=%(here)s/links.sock\nget_actions=true\n"
     daemon = start_daemon(PROGRAMS + extra)
@@ -329,12 +348,12 @@ def test_nothing_wakes_a_daemon_that_nobody_watches(start_daemon: StartDaemon) -
         status = Path(f"/proc/{daemon.pid}/status").read_text(encoding="ascii")
         return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[0])
 
-    # Five looks in a row without a turn of the loop: two seconds each would have had several.
-    calm = [0, switches()]
+    # As many looks in a row as last three seconds: a page that is watched has two or more turns.
+    looks: list[int] = []
 
     def is_calm() -> bool:
-        calm.append(switches())
-        return len(calm) > 6 and len(set(calm[-300:])) == 1 and len(calm) > 300
+        looks.append(switches())
+        return len(looks) > 300 and len(set(looks[-300:])) == 1
 
     wait_until(is_calm, 60, "the daemon rests")
 

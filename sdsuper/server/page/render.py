@@ -162,7 +162,7 @@ def overview(page: Overview) -> bytes:
 
 def is_error(message: str) -> bool:
     """Whether what became of an action is nothing good (the words are Supervisor's)."""
-    return message.startswith(("ERROR", "unexpected", "No such")) or ": ERROR" in message
+    return message.startswith(("ERROR", "unexpected", "No such"))
 
 
 def _document(*, title: str, kind: str, skip: str, body: Html) -> bytes:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sdsuper.core.process import Process
-from sdsuper.core.states import RUNNING_STATES, ManagerState, ProcessState
+from sdsuper.core.states import ManagerState, ProcessState
 from sdsuper.daemon.usage import Usage
-from sdsuper.values import Instant, Namespec
+from sdsuper.values import Namespec
 
 TONES = {
     ProcessState.STOPPED: "off",
@@ -222,16 +222,6 @@ def count(rows: Iterable[Row]) -> tuple[tuple[ProcessState, int], ...]:
     return tuple((state, numbers[state]) for state in BY_URGENCY if numbers[state])
 
 
-def can_start(state: ProcessState) -> bool:
-    """Whether a start makes sense."""
-    return state in {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL}
-
-
-def can_stop(state: ProcessState) -> bool:
-    """Whether a stop makes sense."""
-    return state in RUNNING_STATES
-
-
 def size(amount: int) -> str:
     """Write a number of bytes."""
     value, unit = float(amount), 0
@@ -259,7 +249,6 @@ def moment(wall: float) -> str:
     return time.strftime("%b %d %H:%M:%S", time.localtime(wall))
 
 
-def uptime(row: Row, now: Instant | float) -> str:
-    """Return how long the child of a row has lived; "" where there is none."""
-    mono = now.mono if isinstance(now, Instant) else now
-    return "" if row.since is None else duration(mono - row.since)
+def uptime(row: Row, now: float) -> str:
+    """Return how long the child of a row has lived at a monotonic second; "" for no child."""
+    return "" if row.since is None else duration(now - row.since)

@@ -18,8 +18,6 @@ from sdsuper.server.page.view import (
     Filter,
     Overview,
     Section,
-    can_start,
-    can_stop,
     count,
     duration,
     last_end,
@@ -44,7 +42,6 @@ def ended(status: ExitStatus, *, expected: bool = False, invocation: int = 1) ->
 
 def test_every_state_has_its_look_and_its_place() -> None:
     assert set(TONES) == set(BY_URGENCY) == set(ProcessState)
-    assert not any(can_start(state) and can_stop(state) for state in ProcessState)
 
 
 def test_a_process_that_runs() -> None:
