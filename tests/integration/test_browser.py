@@ -108,8 +108,9 @@ def test_three_programs(page: Browser, start_daemon: StartDaemon) -> None:
     dark = page.run("return getComputedStyle(document.body).backgroundColor")
     assert sum(map(int, dark[4:-1].split(","))) < 150 < 600 < sum(map(int, light[4:-1].split(",")))
     page.screenshot("three-dark")
-    page.shape(width=390, height=844)
-    assert page.run("return document.documentElement.scrollWidth <= 390")
+    for width in (1000, 820, 390):
+        page.shape(width=width, height=844)
+        assert page.run("return document.documentElement.scrollWidth") <= width
     page.screenshot("three-narrow-dark")
     page.colours("light")
     page.screenshot("three-narrow")
@@ -317,11 +318,13 @@ def test_a_daemon_that_starts_anew(page: Browser, start_daemon: StartDaemon) -> 
     mark(page)
     before = page.find("input[name=token]").get_attribute("value")
     daemon.rpc.supervisor.restart()
+    page.wait(lambda: page.all("body.stale"), "it is seen that nothing is of now")
     page.wait(
         lambda: page.find("input[name=token]").get_attribute("value") != before,
         "the page knows the new daemon",
     )
     page.wait_state("web", "running")
+    assert not page.all("body.stale")
     page.click("web", "Stop")
     page.wait_state("web", "stopped")
     assert has_stayed(page)

@@ -97,6 +97,7 @@
       return `${whole}s`;
     };
     const showUptimes = () => {
+      if (document.body.classList.contains("stale")) return;
       const now = performance.now() / 1000 + ahead;
       for (const row of rows.values()) {
         const cell = find(".c-up", row);
@@ -256,6 +257,7 @@
       source = new EventSource("events");
       source.addEventListener("hello", (event) => {
         tellLive("live", true);
+        document.body.classList.remove("stale");
         if (JSON.parse(event.data) !== main.dataset.generation) renew();
       });
       source.addEventListener("daemon", (event) => banner(JSON.parse(event.data)));
@@ -276,6 +278,7 @@
       });
       source.onerror = () => {
         tellLive("connecting", false);
+        document.body.classList.add("stale");
         if (source && source.readyState === EventSource.CLOSED) again = setTimeout(connect, 15000);
       };
     };
