@@ -28,19 +28,18 @@ print(json.dumps({
     "cwd": os.getcwd(), "umask": os.umask(0), "env": dict(os.environ),
     "pid": os.getpid(), "pgid": os.getpgid(0), "sid": os.getsid(0), "ppid": os.getppid(),
     "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
-    "ignored": int(masks["SigIgn"], 16), "blocked": int(masks["SigBlk"], 16),
+    "ignored": int(os.environ["IGNORED"], 16), "blocked": int(masks["SigBlk"], 16),
     "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
     "argv": sys.orig_argv,
 }), flush=True)
 sys.stdin.read()
 """
 
-NOT_OURS = sum(
-    1 << (number - 1)
-    for number in range(1, 65)
-    if number not in signal.valid_signals() or number in (signal.SIGPIPE, signal.SIGXFSZ)
-)
-"""What the C library keeps for itself, and what the interpreter that probes ignores itself."""
+NOT_OURS = sum(1 << (number - 1) for number in range(1, 65) if number not in signal.valid_signals())
+"""What the C library keeps for itself."""
+
+IGNORED = "export IGNORED=$(sed -n s/SigIgn:.//p /proc/self/status)"
+"""Asks before the interpreter does, which ignores two signals itself."""
 
 
 def probe(start_daemon: StartDaemon, options: str = "", **daemon_options: Any) -> dict[str, Any]:
@@ -51,7 +50,8 @@ def probe(start_daemon: StartDaemon, options: str = "", **daemon_options: Any) -
     daemon.dir.chmod(0o755)
     script.chmod(0o644)
     daemon.write(
-        f"[program:probe]\ncommand={PYTHON} {script}\nstdout_logfile={daemon.dir}/out\n"
+        f"[program:probe]\ncommand=sh -c '{IGNORED}; exec {PYTHON} {script}'\n"
+        f"stdout_logfile={daemon.dir}/out\n"
         f"{options.format(dir=daemon.dir)}\n"
     )
     daemon.ctl("update")
@@ -294,3 +294,5 @@ def test_limits_that_cannot_be_had_refuse_the_start(peer_option: str) -> None:
     thing = "file descriptors" if peer_option == "minfds" else "available processes"
     assert f"Error: The minimum number of {thing} required to run this" in str(caught.value)
     assert " is 2000000000 as per" in str(caught.value)
+    available = "open 512 file descriptors" if peer_option == "minfds" else "open 600 processes"
+    assert f"The current environment will only allow you to {available}." in str(caught.value)

@@ -105,6 +105,12 @@ def test_percent_in_the_daemons_environment(read: Load) -> None:
     assert config.daemon.environment == {"A": "100%", "B": "value"}
 
 
+def test_a_variable_that_was_taken_out_is_gone(read: Load, refuse: Refuse) -> None:
+    program = "[program:x]\ncommand=%(ENV_A)s\n"
+    assert read(f"[supervisord]\nenvironment=A=1\n{program}").groups[0].processes[0].command == "1"
+    assert "contains names ('ENV_A')" in refuse(f"[supervisord]\n{program}").first
+
+
 def test_variables_of_one_process_are_seen_by_the_next(read: Load) -> None:
     text = (
         "[program:x]\ncommand=%(ENV_N)s\nnumprocs=2\nprocess_name=%(process_num)d\n"
