@@ -155,6 +155,28 @@ def test_what_was_refused_comes_again(start_daemon: StartDaemon, peer: str) -> N
     assert daemon.log().count("ear: event was rejected") == 2
 
 
+def test_what_one_refused_does_not_come_again_to_others(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(
+        listener("fail", "ok", events="REMOTE_COMMUNICATION")
+        + listener(name="other", events="REMOTE_COMMUNICATION")
+        + listener(name="elsewhere", events="TICK_3600")
+    )
+    for name in ("ear", "other", "elsewhere"):
+        daemon.wait_state(name, "RUNNING")
+    remote(daemon, "a", "1")
+    wait_events(daemon, 2)
+    remote(daemon, "a", "2")
+    wait_events(daemon, 3)
+    payloads = [event["payload"] for event in wait_events(daemon, 2, "other")]
+    assert payloads == ["type:a\n1", "type:a\n2"]
+    assert heard(daemon, "elsewhere") == []
+
+
+def test_an_identifier_that_breaks_the_headers_is_told(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(listener(), settings="identifier=my daemon")
+    daemon.wait_log("WARN identifier 'my daemon' has blanks in it: the listeners of ear cannot")
+
+
 def test_a_listener_that_ends_over_an_event_gets_it_again(
     start_daemon: StartDaemon, peer: str
 ) -> None:
