@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sdsuper import SUPERVISOR_VERSION
+from sdsuper import SUPERVISOR_VERSION, __version__
 from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
@@ -201,6 +201,7 @@ def _run_once(
             stack.callback(listener.close)
         log = _open_log(settings, journal)
         stack.callback(log.close)
+        log.log(Level.INFO, f"sdsuperd {__version__}")
         _write_notes(log, [*early, *config.notes])
         if not settings.nocleanup:
             clean_auto_logs(settings.childlogdir, settings.identifier, report=log.log)

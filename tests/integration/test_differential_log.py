@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+import sdsuper
 from tests.integration.harness import PEERS, Daemon
 from tests.integration.test_differential_rpc import Pulse
 
@@ -124,6 +125,7 @@ def logs() -> dict[str, dict[str, list[str]]]:
 
 @pytest.mark.parametrize("subject", ["", *NAMES])
 def test_the_lines_are_the_same(logs: dict[str, dict[str, list[str]]], subject: str) -> None:
-    theirs = logs["supervisor"][subject]
+    ours, theirs = logs["sdsuper"][subject], logs["supervisor"][subject]
     assert theirs
-    assert logs["sdsuper"][subject] == theirs
+    first = [] if subject else [f"INFO sdsuperd {sdsuper.__version__}"]
+    assert ours == [*first, *theirs]
