@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -114,26 +115,71 @@ def test_groups_and_the_daemon_itself(start_daemon: StartDaemon, peer: str) -> N
     ]
 
 
-def test_output_and_what_is_between_tokens(start_daemon: StartDaemon, peer: str) -> None:
-    shown = "<!--XSUPERVISOR:BEGIN-->between<!--XSUPERVISOR:END-->"
+def test_how_programs_end(start_daemon: StartDaemon, peer: str) -> None:
+    told = "PROCESS_STATE_EXITED,PROCESS_STATE_BACKOFF,PROCESS_STATE_FATAL"
+    reads = "command=sh -c 'read line; exit {0}'\nstartsecs=0\nautorestart=false\n"
     daemon = start_daemon(
-        listener(events="PROCESS_LOG_STDOUT,PROCESS_COMMUNICATION")
-        + f"[program:talk]\ncommand=printf '%%s' '{shown}'\nstartsecs=0\nautostart=false\n"
-        "autorestart=false\nstdout_capture_maxbytes=1KB\n"
-        + "[program:say]\ncommand=printf hello\nstartsecs=0\nautostart=false\n"
-        "autorestart=false\nstdout_events_enabled=true\n",
+        listener(events=told)
+        + f"[program:well]\n{reads.format(0)}[program:ill]\n{reads.format(3)}"
+        + "[program:killed]\ncommand=cat\nstartsecs=0\nautorestart=false\n"
+        + "[program:none]\ncommand=cat\nstdout_logfile=/tmp\nstartretries=0\nautostart=false\n"
+        + "[program:soon]\ncommand=false\nstartretries=1\nautostart=false\n",
+        peer=peer,
+    )
+    pids = {}
+    for name in ("ear", "well", "ill", "killed"):
+        daemon.wait_state(name, "RUNNING")
+        pids[name] = daemon.pid_of(name)
+    for name in ("well", "ill"):
+        daemon.rpc.supervisor.sendProcessStdin(name, "go\n")
+        daemon.wait_state(name, "EXITED")
+    daemon.rpc.supervisor.signalProcess("killed", "KILL")
+    daemon.wait_state("killed", "EXITED")
+    for name in ("none", "soon"):
+        daemon.ctl("start", name)
+        daemon.wait_state(name, "FATAL")
+    events = wait_events(daemon, 8)
+    shown = [
+        (each["eventname"].removeprefix("PROCESS_STATE_"), re.sub("^processname:", "", text))
+        for each in events
+        for text in [each["payload"].replace(" groupname:", "/").replace(" from_state:", " ")]
+    ]
+    assert shown == [
+        ("EXITED", f"well/well RUNNING expected:1 pid:{pids['well']}"),
+        ("EXITED", f"ill/ill RUNNING expected:0 pid:{pids['ill']}"),
+        ("EXITED", f"killed/killed RUNNING expected:0 pid:{pids['killed']}"),
+        ("BACKOFF", "none/none STARTING tries:1"),
+        ("FATAL", "none/none BACKOFF"),
+        ("BACKOFF", "soon/soon STARTING tries:1"),
+        ("BACKOFF", "soon/soon STARTING tries:2"),
+        ("FATAL", "soon/soon BACKOFF"),
+    ]
+
+
+@pytest.mark.parametrize("channel", ["stdout", "stderr"])
+def test_output_and_what_is_between_tokens(
+    start_daemon: StartDaemon, peer: str, channel: str
+) -> None:
+    shown = "<!--XSUPERVISOR:BEGIN-->between<!--XSUPERVISOR:END-->"
+    to = ">&2" if channel == "stderr" else ""
+    daemon = start_daemon(
+        listener(events="PROCESS_LOG,PROCESS_COMMUNICATION")
+        + f"[program:talk]\ncommand=sh -c \"printf '%%s' '{shown}' {to}\"\nstartsecs=0\n"
+        f"autostart=false\nautorestart=false\n{channel}_capture_maxbytes=1KB\n"
+        + f"[program:say]\ncommand=sh -c 'printf hello {to}'\nstartsecs=0\nautostart=false\n"
+        f"autorestart=false\n{channel}_events_enabled=true\n",
         peer=peer,
     )
     daemon.wait_state("ear", "RUNNING")
     daemon.rpc.supervisor.startProcess("talk", False)
     daemon.rpc.supervisor.startProcess("say", False)
     found = {event["eventname"]: event["payload"] for event in wait_events(daemon, 2)}
-    head, _, data = found["PROCESS_COMMUNICATION_STDOUT"].partition("\n")
+    head, _, data = found[f"PROCESS_COMMUNICATION_{channel.upper()}"].partition("\n")
     assert head.startswith("processname:talk groupname:talk pid:")
     assert data == "between"
-    head, _, data = found["PROCESS_LOG_STDOUT"].partition("\n")
+    head, _, data = found[f"PROCESS_LOG_{channel.upper()}"].partition("\n")
     assert head.startswith("processname:say groupname:say pid:")
-    assert head.endswith(" channel:stdout")
+    assert head.endswith(f" channel:{channel}")
     assert data == "hello"
 
 
@@ -354,8 +400,14 @@ def test_listeners_are_told_of_the_end_of_the_others(start_daemon: StartDaemon, 
         f'\'trap "while ! grep -q cat {told}; do sleep 0.05; done; exit" TERM; '
         "while :; do sleep 0.05; done'\n"
     )
-    daemon = start_daemon(listener(events="PROCESS_STATE_STOPPED") + cat() + slow, peer=peer)
+    stopping = "SUPERVISOR_STATE_CHANGE_STOPPING"
+    daemon = start_daemon(
+        listener(events=f"{stopping},PROCESS_STATE_STOPPED") + cat() + slow, peer=peer
+    )
     daemon.wait_state("ear", "RUNNING")
     daemon.signal(signal.SIGTERM)
     assert daemon.wait_end() == 0  # and not only when slow was killed
     assert "killing 'slow'" not in daemon.log()
+    first, *others = heard(daemon)
+    assert (first["eventname"], first["payload"]) == (stopping, "")
+    assert "processname:cat " in others[0]["payload"]
