@@ -149,3 +149,38 @@ def test_no_listener_is_told_of_anything_before_it_is_running(
     daemon.wait(lambda: written(daemon, "ready").endswith("\n"))
     assert written(daemon, "early") == ""
     assert daemon.state("early") == "STARTING"
+
+
+def test_a_log_is_rotated_after_the_write_that_made_it_too_long(
+    start_daemon: StartDaemon, peer: str
+) -> None:
+    options = "startsecs=0\nstdout_logfile_maxbytes=50\nstderr_logfile=NONE\n"
+    daemon = start_daemon(
+        f"[program:kept]\ncommand=cat\n{options}stdout_logfile=%(here)s/kept\n"
+        "stdout_logfile_backups=2\n"
+        f"[program:cut]\ncommand=cat\n{options}stdout_logfile=%(here)s/cut\n"
+        "stdout_logfile_backups=0\n",
+        peer=peer,
+    )
+    daemon.wait_state("kept", "RUNNING")
+    daemon.wait_state("cut", "RUNNING")
+    lines = [f"line {number} of thirty characters\n" for number in range(7)]
+
+    def logs(name: str) -> dict[str, str]:
+        return {path.name: written(daemon, path.name) for path in daemon.dir.glob(f"{name}*")}
+
+    def say(name: str, line: str) -> None:
+        daemon.rpc.supervisor.sendProcessStdin(name, line)
+        daemon.wait(lambda: any(line in text for text in logs(name).values()), what=line)
+
+    for line in lines:
+        say("kept", line)
+    wanted = {
+        "kept": lines[6],
+        "kept.1": "".join(lines[4:6]),
+        "kept.2": "".join(lines[2:4]),
+    }
+    daemon.wait(lambda: logs("kept") == wanted, what=f"the logs are {wanted}")
+    say("cut", lines[0])
+    daemon.rpc.supervisor.sendProcessStdin("cut", lines[1])
+    daemon.wait(lambda: logs("cut") == {"cut": ""})
