@@ -156,6 +156,9 @@ def test_an_unknown_key_warns_and_stops_nothing(start_daemon: StartDaemon) -> No
     line = daemon.wait_log("autorestrat")
     assert "WARN" in line
     assert "autorestart" in line  # the nearest name that exists
+    daemon.write(CAT + "startsecz=1\n")
+    assert daemon.ctl("reread") == ("No config updates to processes\n", 0)
+    assert "WARN" in daemon.wait_log("startsecz")
 
 
 # What is wrong on the command line of the client
