@@ -70,8 +70,8 @@ The column *Names* below says which options know more than the first three.
 ## Sections
 
 The column *Change* tells what a changed value asks of a process that runs: nothing where it is
-*live*, else a restart. `update` makes no use of that yet: like Supervisor's it stops and starts every
-group in which anything has changed.
+*live*, else a restart. `update` makes no use of that yet: like Supervisor's it stops and starts
+every group in which anything has changed.
 
 {sections}
 """

@@ -99,7 +99,8 @@ def _methods() -> Iterator[str]:
     yield "|---|---|"
     for item in sorted(declared_methods(), key=lambda item: item.names[0]):
         if item.names[0].startswith("sdsuper."):
-            yield f"| `{item.names[0]}` | {item.documentation.text} |"
+            first = item.documentation.text.partition("\n\n")[0].replace("\n", " ")
+            yield f"| `{item.names[0]}` | {first} |"
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ _sdsuperctl() {
     pid) kinds='@names all' ;;
     avail) kinds='' ;;
     reread) kinds='' ;;
-    update) kinds='all @groups' ;;
+    update) kinds='all @groups --keep' ;;
     add) kinds='@groups' ;;
     remove) kinds='@groups' ;;
     tail) kinds='@names stdout stderr -f' ;;

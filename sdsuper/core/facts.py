@@ -90,9 +90,14 @@ class Notified:
 
 @dataclass(frozen=True, slots=True)
 class GroupAdded:
-    """A group became active."""
+    """A group became active.
+
+    Attributes:
+        start: The names of the processes to start; None: those that start by themselves.
+    """
 
     config: GroupConfig
+    start: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

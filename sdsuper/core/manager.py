@@ -178,8 +178,8 @@ class Manager:
             ):
                 self._step_ghost(name, fact, now, actions)
                 self._step(name, fact, now, actions)
-            case GroupAdded(config=config):
-                self._add(config, now, actions)
+            case GroupAdded():
+                self._add(fact, now, actions)
             case GroupRemoved(group=group):
                 self._remove(group, actions)
             case DaemonStarted():
@@ -248,7 +248,8 @@ class Manager:
 
     # --- groups ---------------------------------------------------------------------------------
 
-    def _add(self, config: GroupConfig, now: Instant, actions: list[Action]) -> None:
+    def _add(self, fact: GroupAdded, now: Instant, actions: list[Action]) -> None:
+        config = fact.config
         if config.name in self.groups:
             return
         configs = {Namespec(config.name, each.name): each for each in config.processes}
@@ -257,8 +258,14 @@ class Manager:
             self.processes[name] = self._newborn(name, configs[name])
         self._insert(Group(config, names))
         actions.append(Publish(events.ProcessGroupAdded(config.name)))
-        if self._started and self._shutdown is None:
+        if not self._started or self._shutdown is not None:
+            return
+        if fact.start is None:
             self._autostart(names, now, actions)
+            return
+        for name in names:
+            if name.process in fact.start:
+                self._step(name, StartRequested(name), now, actions)
 
     def _newborn(self, name: Namespec, config: ProcessConfig) -> Process:
         ghost = self._ghosts.get(name)

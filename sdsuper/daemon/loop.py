@@ -331,11 +331,11 @@ class Daemon:
         active = [group.config for group in self.manager.groups.values()]
         return self._source.reread(active, self.report)
 
-    def add_group(self, config: GroupConfig) -> None:
-        """Make a group active; its autostart programs start at once."""
+    def add_group(self, config: GroupConfig, start: frozenset[str] | None = None) -> None:
+        """Make a group active; its autostart programs, or those named by `start`, start at once."""
         self.pools.add(config)
         self._executor.prepare(config)
-        self.submit(GroupAdded(config))
+        self.submit(GroupAdded(config, start))
         self.service.groups_changed()
 
     def remove_group(self, name: str) -> None:

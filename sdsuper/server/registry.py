@@ -197,9 +197,9 @@ def build_registry(daemon: Daemon) -> Registry:
 
 def declared_methods() -> list[Method]:
     """Return every method there is, in the order of their declarations."""
-    from sdsuper.server.methods import config, daemon, logs, process, sdsuper, system
+    from sdsuper.server.methods import config, daemon, logs, process, sdsuper, system, update
 
-    modules = (daemon, process, config, logs, system, sdsuper)
+    modules = (daemon, process, config, logs, system, sdsuper, update)
     declared = [item for module in modules for item in vars(module).values()]
     return [item for item in declared if isinstance(item, Method)]
 

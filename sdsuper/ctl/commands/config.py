@@ -9,6 +9,8 @@ from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
+    from typing import Any
+
     from sdsuper.ctl.control import Control
 
 SHUTTING_DOWN = "ERROR: supervisor shutting down"
@@ -65,10 +67,14 @@ def _tell_reread(control: Control, error: Fault, shutting_down: str) -> None:
     ("update", "read the files again and apply what changed, restarting what must be"),
     ("update all", "the same"),
     ("update <group> ...", "apply it for these groups only"),
+    ("update --keep ...", "all groups at once; what was up or down by hand stays so"),
     checks=False,
 )
 def update(control: Control, words: list[str]) -> None:
     """Read the configuration again and apply what changed."""
+    keep = words[:1] == ["--keep"]
+    if keep:
+        del words[0]
     try:
         ((added, changed, removed),) = control.call("reloadConfig")
     except Fault as error:
@@ -79,6 +85,9 @@ def update(control: Control, words: list[str]) -> None:
         known = {info["group"] for info in control.call("getAllProcessInfo")} | set(added)
         for name in sorted(wanted - known):
             control.fail(Status.FAILED, f"ERROR: no such group: {name}")
+    if keep:
+        _update_together(control, wanted or {*added, *changed, *removed})
+        return
     for name in removed:
         if (not wanted or name in wanted) and _take_down(control, name):
             control.print(f"{name}: removed process group")
@@ -90,6 +99,28 @@ def update(control: Control, words: list[str]) -> None:
         if not wanted or name in wanted:
             control.call("addProcessGroup", name)
             control.print(f"{name}: added process group")
+
+
+def _update_together(control: Control, groups: set[str]) -> None:
+    """Let the daemon replace groups at once; say of each what `update` says."""
+    if not groups:
+        return
+    try:
+        told: Any = control.client.call("sdsuper.updateGroups", sorted(groups))
+    except Fault as error:
+        if error.code != FaultCode.UNKNOWN_METHOD:
+            raise
+        control.fail(Status.FAILED, "ERROR: this daemon knows no update --keep")
+        return
+    for each in told:
+        name, change = each["name"], each["change"]
+        if change != "added":
+            control.print(f"{name}: stopped")
+        if change == "kept":
+            control.fail(Status.FAILED, f"{name}: has problems; not removing")
+        else:
+            done = "updated" if change == "changed" else change
+            control.print(f"{name}: {done} process group")
 
 
 def _take_down(control: Control, group: str) -> bool:

@@ -56,6 +56,23 @@ def test_names_in_order() -> None:
         manager.names_in_order("nowhere")
 
 
+def test_a_group_may_come_with_what_is_to_start() -> None:
+    manager = manager_of()
+    group = group_config(
+        "g",
+        *(
+            process_config(name, "g", autostart=name != "by-hand")
+            for name in ("up", "by-hand", "down")
+        ),
+    )
+    actions = manager.handle(GroupAdded(group, frozenset({"up", "by-hand"})), at(1))
+    spawned = [action.name.process for action in actions if isinstance(action, Spawn)]
+    assert spawned == ["up", "by-hand"]
+    manager.handle(ShutdownRequested(), at(2))
+    late = GroupAdded(solo("late"), frozenset({"late"}))
+    assert not [each for each in manager.handle(late, at(3)) if isinstance(each, Spawn)]
+
+
 def test_a_process_that_is_named_twice_is_one() -> None:
     manager = Manager()
     twice = group_config("g", process_config("a", "g"), process_config("a", "g", startsecs=9))

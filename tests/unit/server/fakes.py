@@ -135,8 +135,8 @@ class FakeDaemon:
         self._refuse_config()
         return self.changes
 
-    def add_group(self, config: GroupConfig) -> None:
-        self.submit(GroupAdded(config))
+    def add_group(self, config: GroupConfig, start: frozenset[str] | None = None) -> None:
+        self.submit(GroupAdded(config, start))
 
     def remove_group(self, name: str) -> None:
         self.submit(GroupRemoved(name))

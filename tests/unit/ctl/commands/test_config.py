@@ -163,3 +163,39 @@ def test_update_keeps_what_would_not_stop() -> None:
     out = "gone: stopped\ngone: has problems; not removing\n"
     assert session.run("update gone") == (out, 1)
     assert ("removeProcessGroup", "gone") not in session.client.calls
+
+
+def replaced(*told: tuple[str, str]) -> dict[str, Any]:
+    answer = [{"name": name, "change": change} for name, change in told]
+    return {**changed(), "sdsuper.updateGroups": answer}
+
+
+def test_update_of_all_groups_at_once() -> None:
+    session = Session(replaced(("gone", "removed"), ("same", "changed"), ("new", "added")))
+    assert session.run("update --keep") == (GONE + SAME + NEW, 0)
+    assert session.client.calls[-1] == ("sdsuper.updateGroups", ["gone", "new", "same"])
+
+
+def test_update_of_chosen_groups_at_once() -> None:
+    session = Session(replaced(("same", "kept")))
+    expected = "ERROR: no such group: nosuch\nsame: stopped\nsame: has problems; not removing\n"
+    assert session.run("update --keep same nosuch") == (expected, 1)
+    assert session.client.calls[-1] == ("sdsuper.updateGroups", ["nosuch", "same"])
+
+
+def test_nothing_is_asked_where_nothing_has_changed() -> None:
+    session = Session({"reloadConfig": [[[], [], []]]})
+    assert session.run("update --keep") == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "out"),
+    [
+        (Fault(FaultCode.UNKNOWN_METHOD), "ERROR: this daemon knows no update --keep\n"),
+        (ODD, "error: <class 'xmlrpc.client.Fault'>, <Fault 30: 'FAILED'>"),
+    ],
+)
+def test_a_daemon_that_cannot_update_at_once(fault: Fault, out: str) -> None:
+    found, status = Session({**changed(), "sdsuper.updateGroups": fault}).run("update --keep")
+    assert found.startswith(out)
+    assert status == 1
