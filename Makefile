@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CHECKED := sdsuper tests examples $(wildcard benchmarks docs/*.py)
+# A file of tests stays on one worker: what its tests share is set up once.
+PYTEST := $(BIN)/pytest --dist loadfile
 QUICKSTART := examples/quickstart/sdsuper.conf
 
 .PHONY: help run test test-unit test-integration test-system check format docs demo-etcd clean
@@ -24,16 +26,16 @@ run: $(READY) ## Run sdsuperd in the foreground on examples/quickstart
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/sdsuperd -n -c $(QUICKSTART)
 
 test: $(READY) tools ## Run all tests: unit, integration, system (ARGS="-k stop" to choose)
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) -n 4 $(ARGS)
 
 test-unit: $(READY) ## Run the unit tests: seconds
-	$(BIN)/pytest tests/unit $(ARGS)
+	$(PYTEST) -n 2 tests/unit $(ARGS)
 
 test-integration: $(READY) tools ## Run real daemons, real processes, real clients
-	$(BIN)/pytest tests/integration $(ARGS)
+	$(PYTEST) -n 4 tests/integration $(ARGS)
 
 test-system: $(READY) tools ## Run what needs a machine of its own: PID 1, systemd, the RPM
-	$(BIN)/pytest tests/system $(ARGS)
+	$(PYTEST) -n 3 tests/system $(ARGS)
 
 check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff check $(CHECKED)
