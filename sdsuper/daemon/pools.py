@@ -150,6 +150,11 @@ class EventPools:
         """Return every pool."""
         return [served.pool for served in self._pools.values()]
 
+    def losses(self) -> dict[str, int]:
+        """Return how many events were dropped, by pool; no pool that has dropped none."""
+        pools = (served.pool for served in self._pools.values())
+        return {pool.name: pool.dropped for pool in pools if pool.dropped}
+
     def close(self) -> None:
         """Let go of the loop."""
         for handle in (self._due, self._tick_timer):

@@ -70,11 +70,17 @@ def _stopped(process: Process) -> int:
     return int(process.last_exit.at.wall) if process.last_exit is not None else 0
 
 
-def describe(process: Process, now: Instant) -> str:
-    """Return the last column of `status`, in Supervisor's words."""
+def describe(process: Process, now: Instant, lost: int = 0) -> str:
+    """Return the last column of `status`, in Supervisor's words.
+
+    Args:
+        process: The process.
+        now: The present moment.
+        lost: Events that its pool of listeners had to drop.
+    """
     match process.state:
         case ProcessState.RUNNING:
-            return _running(process, str(dt.timedelta(seconds=_uptime(process, now))))
+            return _running(process, str(dt.timedelta(seconds=_uptime(process, now))), lost)
         case ProcessState.STARTING | ProcessState.STOPPING:
             return process.told.status
         case ProcessState.FATAL | ProcessState.BACKOFF:
@@ -85,9 +91,10 @@ def describe(process: Process, now: Instant) -> str:
             return ""
 
 
-def _running(process: Process, uptime: str) -> str:
+def _running(process: Process, uptime: str, lost: int) -> str:
     said = f", {process.told.status}" if process.told.status else ""
-    return f"pid {process.pid}, uptime {uptime}{said}"
+    dropped = f", {lost} events dropped" if lost else ""
+    return f"pid {process.pid}, uptime {uptime}{said}{dropped}"
 
 
 def _uptime(process: Process, now: Instant) -> int:
@@ -120,10 +127,12 @@ class _Written:
 
     Attributes:
         process: The value that was written.
+        lost: Events that its pool had dropped.
         parts: The text around `now` and, where there are three, around the uptime.
     """
 
     process: Process
+    lost: int
     parts: list[bytes]
 
 
@@ -151,12 +160,14 @@ class InfoCache:
         now = self._daemon.now()
         seconds = b"%d" % min(int(now.wall), INT_MAX)
         uptimes = _Uptimes()
+        losses = self._daemon.pools.losses()
         texts: list[bytes] = []
         for name in names:
             process = processes[name]
+            lost = losses.get(name.group, 0) if losses else 0
             kept = written.get(name)
-            if kept is None or kept.process is not process:
-                kept = written[name] = _write(process, log_paths(self._daemon, name), now)
+            if kept is None or kept.process is not process or kept.lost != lost:
+                kept = written[name] = _write(process, log_paths(self._daemon, name), now, lost)
             parts = kept.parts
             texts += (parts[0], seconds, parts[1])
             if len(parts) > 2:
@@ -172,14 +183,14 @@ class _Uptimes(dict[int, bytes]):
         return text
 
 
-def _write(process: Process, paths: LogPaths, now: Instant) -> _Written:
+def _write(process: Process, paths: LogPaths, now: Instant, lost: int) -> _Written:
     running = process.state is ProcessState.RUNNING
-    description = _running(process, _MARK) if running else describe(process, now)
+    description = _running(process, _MARK, lost) if running else describe(process, now)
     told = dumps_members({"description": description})
     if running:
         told = told.replace(_MARK.encode(), _HOLE, 1)
     text = join_struct(dumps_members(_lasting(process, paths)), _NOW, told)
-    return _Written(process, text.split(_HOLE))
+    return _Written(process, lost, text.split(_HOLE))
 
 
 def log_paths(daemon: Daemon, name: Namespec) -> LogPaths:

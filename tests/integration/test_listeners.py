@@ -303,6 +303,8 @@ def test_what_finds_no_room_is_counted_and_told(start_daemon: StartDaemon) -> No
     assert daemon.rpc.sdsuper.getEventPools() == [
         {"name": "ear", "events": 2, "buffer_size": 2, "dropped": 3}
     ]
+    daemon.ctl("start", "ear")
+    assert daemon.ctl("status", "ear").stdout.endswith(", 3 events dropped\n")
 
 
 def test_the_default_buffer_holds_a_busy_start(start_daemon: StartDaemon) -> None:

@@ -82,6 +82,7 @@ class FakeDaemon:
         self.logfiles: dict[tuple[str, str], str] = {}
         self.in_journal: set[tuple[str, str]] = set()
         self.readback: Any = None
+        self.pools = SimpleNamespace(losses=dict, all=list)
         self.clear_errors: dict[str, OSError] = {}
         self.cleared: list[Namespec] = []
         self.stdin: list[tuple[Namespec, bytes]] = []

@@ -172,3 +172,18 @@ def test_the_cache_shows_it_too() -> None:
     (info,) = loads_response(dumps_response(InfoCache(as_daemon(fake)).all()))  # type: ignore[misc]
     assert info["description"] == describe(told, fake.now())  # type: ignore[index,call-overload]
     assert ", {uptime} <b>" in info["description"]  # type: ignore[index,call-overload,operator]
+
+
+def test_what_a_pool_dropped_is_shown_behind_its_listeners() -> None:
+    fake = FakeDaemon(
+        solo("a", autostart=True, startsecs=0), solo("b", autostart=True, startsecs=0)
+    )
+    cache = InfoCache(as_daemon(fake))
+
+    def shown() -> list[str]:
+        infos = loads_response(dumps_response(cache.all()))
+        return [info["description"].partition(", uptime 0:00:00")[2] for info in infos]  # type: ignore[union-attr,call-overload,index]
+
+    assert shown() == ["", ""]
+    fake.pools.losses = lambda: {"a": 3}
+    assert shown() == [", 3 events dropped", ""]
