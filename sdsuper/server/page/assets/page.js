@@ -204,7 +204,7 @@
       renewing = true;
       try {
         const reply = await fetch(address, { headers: { Accept: "text/html" } });
-        if (!reply.ok) return;
+        if (!reply.ok) throw new Error(reply.statusText);
         const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
         const open = unfiltered ||
           new Map(all(".group", programs).map((group) => [group.dataset.key, group.open]));
@@ -226,6 +226,8 @@
           const button = again && all("button, a", again).find((each) => each.textContent === focus[1]);
           button?.focus();
         }
+      } catch {
+        main.dataset.generation = ""; // it is away: anew when it answers again
       } finally {
         renewing = false;
       }
