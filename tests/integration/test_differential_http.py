@@ -1,7 +1,7 @@
 """The paths of the HTTP servers, and the actions of the page, beside Supervisor's own.
 
 Each request is made of both in turn, and what comes back is compared; where we mean to differ both
-sides are written down here, and in docs/web.md.
+sides are written down here, and in docs/differences.md.
 """
 
 from __future__ import annotations
