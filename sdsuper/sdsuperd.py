@@ -23,6 +23,7 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.ownjournal import OwnJournal, is_on_stderr
 from sdsuper.daemon.ownlog import OwnLog
+from sdsuper.daemon.plugins import MODULES
 from sdsuper.daemon.reload import Source
 from sdsuper.errors import ConfigError, SdsuperError, StartError, UsageError
 from sdsuper.logs.auto import clean_auto_logs
@@ -86,7 +87,7 @@ def _run(program: str, words: Sequence[str]) -> int:
     if command_line.words:
         from sdsuper.config.commands import config_group
 
-        return config_group(command_line.words, command_line)
+        return config_group(command_line.words, command_line, MODULES)
     return _supervise(program, command_line)
 
 
@@ -107,7 +108,7 @@ def _supervise(program: str, command_line: CommandLine) -> int:
 def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
     """Run one daemon after another, until one ends for good."""
     given = command_line.config or require_config(program)
-    config = load(given, overrides=command_line.overrides)
+    config = load(given, overrides=command_line.overrides, plugins=MODULES)
     if command_line.profile_options is not None:
         # A profiler that hooks every call does not get on with a storm of SIGCHLD.
         told = "profile_options has no effect; look at the running daemon with a sampling profiler"
@@ -133,7 +134,7 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
 
 def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
     """Read the configuration while programs run: what the start would refuse is refused now."""
-    config = load(path, overrides=overrides)
+    config = load(path, overrides=overrides, plugins=MODULES)
     if config.daemon.strict:
         setup.refuse_unsafe(config)
     return config

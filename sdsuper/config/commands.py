@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
 
@@ -12,16 +13,27 @@ from sdsuper.config.find import require_config
 from sdsuper.config.load import load
 from sdsuper.config.model import Config
 from sdsuper.config.sample import render_sample
+from sdsuper.config.servers import PluginModules
 from sdsuper.config.show import render_check, render_errors, render_ini, render_json
 from sdsuper.errors import ConfigError, UsageError
 
 
-def config_group(words: Sequence[str], commandline: CommandLine) -> int:
+class _Given(NamedTuple):
+    """What all commands get: the daemon's options, and the way to plugins."""
+
+    commandline: CommandLine
+    plugins: PluginModules | None
+
+
+def config_group(
+    words: Sequence[str], commandline: CommandLine, plugins: PluginModules | None = None
+) -> int:
     """Run `config ...`.
 
     Args:
         words: The words behind the daemon's options; the first is `config`.
         commandline: Those options: -c and what they lay over the file count here too.
+        plugins: Imports the plugins that the configuration names.
 
     Returns:
         The exit status: 0 clean, 2 for a configuration with errors or a wrong command line.
@@ -31,7 +43,7 @@ def config_group(words: Sequence[str], commandline: CommandLine) -> int:
             list(words[1:]),
             prog_name=f"sdsuperd {words[0]}",
             standalone_mode=False,
-            obj=commandline,
+            obj=_Given(commandline, plugins),
         )
     except click.ClickException as error:
         error.show()
@@ -54,10 +66,10 @@ _config_option = click.option(
 @group.command()
 @_config_option
 @click.pass_obj
-def check(commandline: CommandLine, path: str | None) -> int:
+def check(given: _Given, path: str | None) -> int:
     """Tell everything that is wrong; exit status 2 where there is an error."""
     try:
-        text, clean = render_check(_load(commandline, path))
+        text, clean = render_check(_load(given, path))
     except ConfigError as error:
         click.echo(render_errors(error), nl=False)
         return error.exit_code
@@ -72,10 +84,10 @@ def check(commandline: CommandLine, path: str | None) -> int:
 @_config_option
 @click.option("--format", "form", type=click.Choice(["ini", "json"]), default="ini")
 @click.pass_obj
-def show(commandline: CommandLine, path: str | None, form: str) -> int:
+def show(given: _Given, path: str | None, form: str) -> int:
     """Print what the files come to, defaults included and passwords masked."""
     try:
-        config = _load(commandline, path)
+        config = _load(given, path)
     except ConfigError as error:
         click.echo(render_errors(error), nl=False, err=True)
         return error.exit_code
@@ -92,6 +104,6 @@ def sample() -> None:
     click.echo(render_sample(), nl=False)
 
 
-def _load(commandline: CommandLine, path: str | None) -> Config:
-    path = path or commandline.config or require_config(sys.argv[0])
-    return load(path, overrides=commandline.overrides)
+def _load(given: _Given, path: str | None) -> Config:
+    path = path or given.commandline.config or require_config(sys.argv[0])
+    return load(path, overrides=given.commandline.overrides, plugins=given.plugins)

@@ -31,10 +31,10 @@ class Findings:
         """Keep an error: the configuration does not load."""
         self._problems.setdefault(problem)
 
-    def doubt(self, problem: Problem) -> None:
+    def doubt(self, problem: Problem, level: Level = Level.WARN) -> None:
         """Keep what loads with a warning, and is an error when asked to check."""
         self._doubts.setdefault(problem)
-        self.warn(str(problem))
+        self._notes.setdefault(Note(level, str(problem)))
 
     def warn(self, message: str) -> None:
         """Keep a warning for the log."""
@@ -171,9 +171,15 @@ class SectionReader:
             )
         )
 
-    def doubt(self, message: str, key: str | None = None, hint: str | None = None) -> None:
+    def doubt(
+        self,
+        message: str,
+        key: str | None = None,
+        hint: str | None = None,
+        level: Level = Level.WARN,
+    ) -> None:
         """Keep what loads with a warning."""
-        self.findings.doubt(self._problem(message, key, reason=message, hint=hint))
+        self.findings.doubt(self._problem(message, key, reason=message, hint=hint), level)
 
     def _problem(
         self,

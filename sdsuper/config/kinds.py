@@ -187,6 +187,19 @@ def format_address(address: tuple[str, int]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
 
 
+def parse_folders(text: str) -> tuple[str, ...]:
+    """Read absolute folders, separated by commas.
+
+    Raises:
+        ValueError: One is not absolute.
+    """
+    folders = tuple(each.strip() for each in text.split(",") if each.strip())
+    for each in folders:
+        if not each.startswith("/"):
+            raise ValueError(f"{each!r} is not an absolute path")
+    return folders
+
+
 def parse_events(text: str) -> tuple[str, ...]:
     """Read the names of event types; upper-cased. Whether they exist, the reader checks."""
     return tuple(item.strip().upper() for item in text.split(","))
@@ -345,6 +358,7 @@ ADDRESS: Kind[Any] = Kind(  # Any: one key sets two fields, host and port
 )
 SOCKET_FILE = Kind("path", "the path of a socket", _parse_socket_file, _same)
 EVENTS = Kind("event types", "event types, separated by commas", parse_events, ",".join)
+FOLDERS = Kind("folders", "absolute folders, separated by commas", parse_folders, ",".join)
 CALLABLE = Kind("module:callable", "module:callable", _same, _same)
 AUTORESTART = Kind(
     "autorestart",

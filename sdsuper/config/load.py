@@ -18,7 +18,7 @@ from sdsuper.config.model import Account, Config, DaemonConfig
 from sdsuper.config.option import option_named, options_of
 from sdsuper.config.programs import read_environment, read_groups
 from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options, options_by_kind
-from sdsuper.config.servers import read_rpcinterfaces, read_servers
+from sdsuper.config.servers import PluginModules, read_rpcinterfaces, read_servers
 from sdsuper.config.sources import read_sources
 from sdsuper.config.types import EVENT_TYPES
 from sdsuper.errors import ConfigError, Problem
@@ -32,6 +32,7 @@ def load(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     event_types: Collection[str] = EVENT_TYPES,
+    plugins: PluginModules | None = None,
 ) -> Config:
     """Read a configuration file and all that it includes.
 
@@ -41,6 +42,7 @@ def load(
             as written, everything else as the option's type.
         environ: The variables that `%(ENV_X)s` stands for; None: those of this process.
         event_types: What `events=` may name.
+        plugins: Imports the plugins of [rpcinterface:x]; None: they are only named.
 
     Raises:
         ConfigError: The configuration does not load; it holds every problem.
@@ -54,7 +56,11 @@ def load(
     document = sources.document
     daemon_reader = _daemon_reader(document, path, names, findings)
     settings = _read_daemon(daemon_reader)
-    rpcinterfaces = read_rpcinterfaces(document, names, findings)
+    if plugins is not None:
+        plugins.open(settings["plugin_path"])
+    rpcinterfaces = read_rpcinterfaces(document, names, findings, plugins)
+    if plugins is not None:  # only now: importing a plugin may add some
+        event_types = plugins.event_types()
     shared = settings["environment"]
     groups = read_groups(
         document,

@@ -25,6 +25,7 @@ from sdsuper.config.kinds import (
     EVENTS,
     EXIT_CODES,
     FILE,
+    FOLDERS,
     INTEGER,
     JOURNAL_FULL,
     LEVEL,
@@ -543,6 +544,7 @@ class RpcInterfaceConfig:
     """
 
     name: str
+    location: Location = field(compare=False)
     factory: str = option(
         CALLABLE,
         key="supervisor.rpcinterface_factory",
@@ -644,6 +646,12 @@ class DaemonConfig:
         BOOLEAN,
         default=False,
         help="Refuse what is only warned of otherwise: open servers, files that others may write.",
+    )
+    plugin_path: tuple[str, ...] = option(
+        FOLDERS,
+        default=(),
+        help="Where plugins and result handlers are looked for, behind "
+        "/usr/local/lib/sdsuper/plugins and before what is installed for the daemon's Python.",
     )
     logfile_syslog: bool = False
 

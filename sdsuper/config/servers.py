@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, Protocol
 
 from sdsuper.config.expand import Names
 from sdsuper.config.findings import Findings, SectionReader
 from sdsuper.config.ini import Document
 from sdsuper.config.model import RpcInterfaceConfig, ServerConfig
 from sdsuper.config.option import option_named, options_of
+from sdsuper.values import Level
 
 CALLABLE_SHAPE = re.compile(r"[\w.]+\s*:\s*[\w.]+")
 _REQUIRED = {"unix": "file", "inet": "port"}
@@ -56,10 +58,26 @@ MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
 _OWN_MODULE = "supervisor.rpcinterface:"
 
 
+class PluginModules(Protocol):
+    """How to get at the modules of plugins, which run whatever their authors wrote."""
+
+    def open(self, folders: Sequence[str]) -> None:
+        """Look for modules in these folders from now on."""
+
+    def trouble(self, factory: str) -> str | None:
+        """Import a `module:callable`; return why that fails, None if it does not."""
+
+    def event_types(self) -> Collection[str]:
+        """Return what `events=` may name, with what the modules so far have added."""
+
+
 def read_rpcinterfaces(
-    document: Document, names: Names, findings: Findings
+    document: Document, names: Names, findings: Findings, plugins: PluginModules | None = None
 ) -> tuple[RpcInterfaceConfig, ...]:
-    """Read the RPC interfaces; whether a factory can be imported, the server finds out."""
+    """Read the RPC interfaces; those of plugins are imported where `plugins` is given.
+
+    One that cannot be is no error: what starts at boot must not stay down for it.
+    """
     factory = option_named(RpcInterfaceConfig, "supervisor.rpcinterface_factory")
     found = []
     for section in document.of_kind("rpcinterface:"):
@@ -73,6 +91,18 @@ def read_rpcinterfaces(
         elif text is not None and text.startswith(_OWN_MODULE) and text != MAIN_FACTORY:
             message = factory.error.format(value=text, section=section.name)
             reader.problem(message, factory, reason=f"did you mean {MAIN_FACTORY}?", text=text)
+        elif text is not None and text != MAIN_FACTORY and plugins is not None:
+            reason = plugins.trouble(text)
+            if reason is not None:
+                message = factory.error.format(value=text, section=section.name)
+                reader.doubt(f"{message}: {reason}", factory.key, level=Level.CRITICAL)
         rest = {key: reader.free(key) for key in section.values if key != factory.key}
-        found.append(RpcInterfaceConfig(name=section.label, factory=text or "", options=rest))
+        found.append(
+            RpcInterfaceConfig(
+                name=section.label,
+                location=reader.location,
+                factory=text or "",
+                options=rest,
+            )
+        )
     return tuple(found)

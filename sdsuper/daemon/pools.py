@@ -11,7 +11,6 @@ over it, waits again, before all others of its pool.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 
 from sdsuper.config.model import GroupConfig
 from sdsuper.core.events import Event
+from sdsuper.daemon.plugins import MODULES
 from sdsuper.listeners.pool import Pool, Waiting, envelope
 from sdsuper.listeners.protocol import (
     BadResult,
@@ -129,10 +129,9 @@ class EventPools:
     def _find_handler(self, name: str, spec: str) -> Handler:
         if spec == DEFAULT_HANDLER:
             return default_handler
-        module, _, attribute = spec.partition(":")
         try:
-            found: Handler = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # noqa: BLE001  it is other people's code
+            found: Handler = MODULES.find(spec)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  it is other people's code
             self._report(
                 Level.CRITICAL,
                 f"cannot use result_handler {spec} of {name}, OK alone counts as success: "
@@ -278,7 +277,7 @@ class EventPools:
             return
         try:
             served.handler(waiting.event, result)
-        except Exception as error:  # noqa: BLE001  it is other people's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  it is other people's code
             # A handler of Supervisor's world raises the class of that world.
             if type(error).__name__ == RejectEvent.__name__:
                 self._report(Level.WARN, f"{name}: event was rejected")

@@ -71,7 +71,7 @@ def refuse_unsafe(config: Config) -> None:
             )
     if os.geteuid() != 0:
         return
-    for path in config.files:
+    for path in (*config.files, *filter(os.path.isdir, config.daemon.plugin_path)):
         found = os.stat(path)
         if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise UsageError(

@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
 from sdsuper.config.servers import MAIN_FACTORY
@@ -24,6 +24,10 @@ from sdsuper.rpc.faults import Fault, FaultCode, name_of
 from sdsuper.server.documentation import Documentation, parse
 from sdsuper.server.info import InfoCache
 from sdsuper.values import Level
+
+if TYPE_CHECKING:
+    from sdsuper.server.facade import Supervisord
+    from sdsuper.server.plugins import Plugin, PluginMethod
 
 MAIN_NAMESPACE = "supervisor"
 """The namespace under which the methods of that factory are declared."""
@@ -148,12 +152,22 @@ class Registry:
 
     Attributes:
         infos: What getProcessInfo and its kin show.
+        plugins: Further namespaces, by name.
     """
 
     def __init__(self, daemon: Daemon, methods: Mapping[str, Method]) -> None:
         self.daemon = daemon
+        self.plugins: Mapping[str, Plugin] = {}
         self.infos = InfoCache(daemon)
         self.methods = dict(sorted(methods.items()))
+
+    @property
+    def documented(self) -> Mapping[str, Method | PluginMethod]:
+        """What is told of every method, those of plugins included, by its name."""
+        told: dict[str, Method | PluginMethod] = {}
+        for plugin in self.plugins.values():
+            told.update(plugin.methods)
+        return self.methods if not told else dict(sorted({**told, **self.methods}.items()))
 
     def find(self, name: str) -> Method:
         """Return a method.
@@ -173,6 +187,9 @@ class Registry:
         Raises:
             Fault: It is not there, it was called wrongly, or it says so.
         """
+        plugin = self.plugins.get(name.partition(".")[0])
+        if plugin is not None and name not in self.methods:
+            return plugin.call(name, params)  # it judges for itself whether it is the time
         found = self.find(name)
         stopping = self.daemon.manager.state is not ManagerState.RUNNING
         if stopping and not found.while_stopping:
@@ -192,7 +209,23 @@ def build_registry(daemon: Daemon) -> Registry:
                 offered.update({f"{interface.name}.{short}": item for interface in main})
             else:
                 offered[name] = item
-    return Registry(daemon, offered)
+    registry = Registry(daemon, offered)
+    plugins = [each for each in daemon.config.rpcinterfaces if not _is_main(each)]
+    if plugins:  # nothing of this is imported where there are none
+        from sdsuper.server.plugins import load_plugins
+
+        registry.plugins = load_plugins(daemon, plugins, lambda: _supervisord(daemon))
+    return registry
+
+
+def _supervisord(daemon: Daemon) -> Supervisord:
+    """Return what plugins are called with; the configuration may keep methods from clients only."""
+    from sdsuper.server.facade import Supervisord
+
+    every = {name: item for item in declared_methods() for name in item.names}
+    shown = Supervisord(daemon, Registry(daemon, every).call)
+    shown.follow_events()
+    return shown
 
 
 def declared_methods() -> list[Method]:
@@ -216,13 +249,8 @@ def startup_notes(
     for server in servers:
         notes += [
             Note(Level.INFO, f"RPC interface {interface.name!r} initialized")
-            if _is_main(interface)
-            else Note(
-                Level.WARN,
-                f"RPC interface {interface.name!r} is not offered: "
-                f"plugins such as {interface.factory} are not loaded yet",
-            )
             for interface in interfaces
+            if _is_main(interface)
         ]
         if not server.username:
             message = f"Server {server.section!r} running without any HTTP authentication checking"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from configparser import RawConfigParser
 from typing import TYPE_CHECKING, Any
 
 from sdsuper import SUPERVISOR_VERSION as VERSION
@@ -16,7 +17,15 @@ from sdsuper.rpc.transport import server_proxy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERSION", "ClientOptions", "make_namespec", "split_namespec"]
+__all__ = ["VERSION", "ClientOptions", "UnhosedConfigParser", "make_namespec", "split_namespec"]
+
+
+class UnhosedConfigParser(RawConfigParser):
+    """A parser of ini files that takes values as they are, names in any case."""
+
+    def optionxform(self, optionstr: str) -> str:
+        """Keep a name as it is written."""
+        return optionstr
 
 
 class ClientOptions:

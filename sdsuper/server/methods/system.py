@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from typing import TYPE_CHECKING
 
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.registry import Method, Registry, method
 from sdsuper.values import Level
+
+if TYPE_CHECKING:
+    from sdsuper.server.plugins import PluginMethod
 
 MULTICALL = "system.multicall"
 
@@ -21,7 +25,7 @@ def list_methods(registry: Registry) -> list[str]:
     Returns:
         an array of names
     """
-    return list(registry.methods)
+    return list(registry.documented)
 
 
 @method("system.methodHelp", faults=(FaultCode.SIGNATURE_UNSUPPORTED,), while_stopping=True)
@@ -63,8 +67,8 @@ async def multicall(registry: Registry, calls: list[object]) -> list[object]:
     return [await _one_of_many(registry, call) for call in calls]
 
 
-def _documented(registry: Registry, name: str) -> Method:
-    found = registry.methods.get(name)
+def _documented(registry: Registry, name: str) -> Method | PluginMethod:
+    found = registry.documented.get(name)
     if found is None:
         raise Fault(FaultCode.SIGNATURE_UNSUPPORTED)
     return found

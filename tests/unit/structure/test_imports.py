@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "systemd": LEAF,
     "listeners": LEAF,
     "rpc": LEAF,
-    "daemon": (*EDGES, "core", "config", *VALUES),
+    "daemon": (*EDGES, "compat", "core", "config", *VALUES),
     "server": ("daemon", "rpc", *EDGES, "core", "config", *VALUES),
     "ctl": (
         "rpc",
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "compat",
         *VALUES,
     ),
-    "compat": ("sdsuperctl", "ctl", "rpc", "core.states", *VALUES),
+    "compat": ("sdsuperctl", "ctl", "rpc", "core.states", "core.events", *VALUES),
     "sdsuperd": ("server", "daemon", "rpc", *EDGES, "core", "config", *VALUES),
     "sdsuperctl": ("ctl", "rpc", *VALUES),
     "pidproxy": (),
