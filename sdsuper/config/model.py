@@ -544,7 +544,7 @@ class RpcInterfaceConfig:
     """
 
     name: str
-    location: Location = field(compare=False)
+    location: Location = field(default=Location("", 0), compare=False)
     factory: str = option(
         CALLABLE,
         key="supervisor.rpcinterface_factory",

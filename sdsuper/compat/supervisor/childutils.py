@@ -12,7 +12,7 @@ from .xmlrpc import SupervisorTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TextIO
+    from typing import BinaryIO, TextIO
 
 __all__ = [
     "EventListenerProtocol",
@@ -60,17 +60,22 @@ def get_asctime(now: float | None = None) -> str:
 class ProcessCommunicationsProtocol:
     """Writes what becomes a PROCESS_COMMUNICATION event."""
 
-    def send(self, msg: str, fp: TextIO | None = None) -> None:
+    def send(self, msg: str | bytes, fp: TextIO | BinaryIO | None = None) -> None:
         """Write a message between the tokens that the daemon looks for."""
-        out = sys.stdout if fp is None else fp
-        out.write(f"<!--XSUPERVISOR:BEGIN-->{msg}<!--XSUPERVISOR:END-->")
+        out: Any = sys.stdout if fp is None else fp
+        said = msg.decode() if isinstance(msg, bytes) else msg
+        text = f"<!--XSUPERVISOR:BEGIN-->{said}<!--XSUPERVISOR:END-->"
+        try:
+            out.write(text)
+        except TypeError:
+            out.write(text.encode())
         out.flush()
 
-    def stdout(self, msg: str) -> None:
+    def stdout(self, msg: str | bytes) -> None:
         """Write a message to stdout."""
         self.send(msg, sys.stdout)
 
-    def stderr(self, msg: str) -> None:
+    def stderr(self, msg: str | bytes) -> None:
         """Write a message to stderr."""
         self.send(msg, sys.stderr)
 

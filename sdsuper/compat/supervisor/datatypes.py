@@ -84,4 +84,4 @@ def signal_number(text: str | int) -> int:
         number = found
     if number not in signal.valid_signals():
         raise ValueError(f"value {text!r} is not a valid signal number")
-    return int(number)
+    return number

@@ -18,6 +18,11 @@ class LevelsByName:
 LOG_LEVELS_BY_NUM = {number: name for name, number in vars(LevelsByName).items() if name.isupper()}
 
 
+_BY_DESCRIPTION = {
+    "critical": 50, "error": 40, "warn": 30, "info": 20, "debug": 10, "trace": 5, "blather": 3
+}  # fmt: skip
+
+
 def getLevelNumByDescription(description: str) -> int | None:  # noqa: N802 - Supervisor's name
-    """Return the number of a level by the beginning of its name, None for none."""
-    return getattr(LevelsByName, description.upper()[:4], None)
+    """Return the number of a level by the word for it, None for none."""
+    return _BY_DESCRIPTION.get(description)

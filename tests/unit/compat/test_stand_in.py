@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import functools
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sdsuper.server.registry import declared_methods
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "sdsuper" / "compat" / "supervisor"
@@ -39,10 +41,19 @@ def offered(module: str) -> list[str]:
     return list(names)
 
 
+@functools.cache
+def theirs() -> dict[str, list[str]]:
+    """Return the names in each module of Supervisor that we have, too."""
+    code = (
+        "from importlib import import_module as load; "
+        f"print(json.dumps({{n: dir(load('supervisor.' + n)) for n in {MODULES!r}}}))"
+    )
+    return run(code)  # type: ignore[return-value]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_every_name_is_one_of_supervisors(module: str) -> None:
-    theirs = importlib.import_module(f"supervisor.{module}")
-    assert [name for name in offered(module) if not hasattr(theirs, name)] == []
+    assert sorted(set(offered(module)) - set(theirs()[module])) == []
 
 
 def test_states_faults_and_functions_agree_with_supervisors() -> None:
@@ -116,3 +127,69 @@ def test_a_clients_options_are_read_as_the_client_reads_them(tmp_path: Path) -> 
     ours = run(code, "-S")
     assert ours == ["unix:///run/x", "me", "secret", "p", ["status", "a"], False]
     assert ours == run(code)
+
+
+LISTENING = """
+import io
+from supervisor import childutils as c, datatypes as d, dispatchers, events as e, loggers, http
+out, raw = io.StringIO(), io.BytesIO()
+event = "ver:3.0 eventname:X len:11\\nab:c d:1\\nxyz"
+def told(what, *words):
+    try:
+        return repr(what(*words))
+    except Exception as error:
+        return type(error).__name__
+print(json.dumps([
+    c.listener.wait(io.StringIO(event), out), c.listener.ok(out), c.listener.fail(out),
+    c.listener.send("more", out), c.pcomm.send(b"said", raw), raw.getvalue().decode(),
+    out.getvalue(),
+    c.eventdata("a:b c:d\\nrest\\nx"), c.get_headers("a:b  c:d"), c.get_asctime(1.5),
+    [told(d.byte_size, text) for text in ("5", "5KB", "6mb", "1GB", "x", "KB")],
+    [told(d.boolean, text) for text in ("Yes", "off", "1", "maybe", "TRUE")],
+    [told(d.signal_number, text) for text in ("hup", "SIGTERM", "9", "nope", "999")],
+    [told(d.list_of_strings, text) for text in ("a, b", "a", "")],
+    [told(dispatchers.default_handler, None, text) for text in (b"OK", b"FAIL")],
+    {name: e.getEventNameByType(kind) for name, kind in sorted(vars(e).items())
+     if name.endswith("Event") and e.getEventNameByType(kind)},
+    sorted(name for name in vars(e.EventTypes) if name.isupper()),
+    dict(loggers.LOG_LEVELS_BY_NUM.items()),
+    [loggers.getLevelNumByDescription(text) for text in ("warn", "blather", "nope")],
+    c.getRPCTransport({"SUPERVISOR_SERVER_URL": "unix:///s"}).serverurl, http.NOT_DONE_YET.__name__,
+], sort_keys=True))
+"""
+
+
+def test_what_listeners_and_handlers_import_is_as_supervisors() -> None:
+    ours = run("from sdsuper.compat import stand_in; stand_in()" + LISTENING, "-S")
+    assert ours == run(LISTENING)
+
+
+def test_the_daemons_methods_for_plugins_are_those_it_has() -> None:
+    text = (FOLDER / "rpcinterface.py").read_text()
+    [names] = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHODS"
+    ]
+    assert sorted(names) == sorted(
+        name.removeprefix("supervisor.")
+        for method in declared_methods()
+        for name in method.names
+        if name.startswith("supervisor.")
+    )
+
+
+def test_one_folder_in_pythonpath_is_enough_for_a_listener() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            "from supervisor.states import ProcessStates as p; print(+p.FATAL)",
+        ],
+        check=True,
+        capture_output=True,
+        env={"PYTHONPATH": str(FOLDER.parent)},
+        cwd="/",
+    )
+    assert done.stdout == b"200\n"

@@ -39,6 +39,7 @@ DAEMON_ERRORS = {
     "pidfile=/nope/x": NO_DIRECTORY,
     "identifier=%(zz)s": UNKNOWN_NAME.format(label="supervisord.identifier", names=COMMON_NAMES),
     "nodaemon=no!": NOT_A_BOOLEAN,
+    "plugin_path=/opt, lib": "'lib' is not an absolute path",
     "silent=no!": NOT_A_BOOLEAN,
     "childlogdir=/nope": "/nope is not an existing directory",
     "nocleanup=no!": NOT_A_BOOLEAN,

@@ -264,11 +264,3 @@ def test_servers_without_authentication_are_announced() -> None:
             "Server 'unix_http_server:x' running without any HTTP authentication checking",
         ),
     ]
-
-
-def test_a_plugin_is_not_called_initialized() -> None:
-    server = ServerConfig(section="s", family="unix", file="/s", username="u", password="p")
-    plugin = RpcInterfaceConfig(name="twiddler", factory="some.plugin:make", options={})
-    (note,) = startup_notes([server], [plugin])
-    assert note.level is Level.WARN
-    assert "'twiddler' is not offered" in note.message
