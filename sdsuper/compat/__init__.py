@@ -10,10 +10,27 @@ import os
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+PLUGINS = "/usr/local/lib/sdsuper/plugins"
+"""Where plugins may be put that are for sdsuper alone."""
+
+_INSTALLED = ("/site-packages", "/dist-packages")
 
 OF_THE_DAEMON = ("events", "rpcinterface")
 """Modules by which a plugin reaches into the daemon it is in, which is not Supervisor's."""
+
+
+def open_folders(folders: Sequence[str] = ()) -> None:
+    """Look for modules in PLUGINS and these folders, too, before what is installed."""
+    missing = [folder for folder in (PLUGINS, *folders) if folder not in sys.path]
+    installed = (place for place, path in enumerate(sys.path) if path.endswith(_INSTALLED))
+    place = next(installed, len(sys.path))
+    sys.path[place:place] = missing
 
 
 def stand_in() -> bool:

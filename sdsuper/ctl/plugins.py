@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from sdsuper.compat import stand_in
+from sdsuper.compat import open_folders, stand_in
 from sdsuper.ctl.commands import Command
 from sdsuper.ctl.controller import Controller
 from sdsuper.rpc.client import ProtocolError
@@ -96,6 +96,7 @@ def _doing(target: object) -> list[str]:
 
 def load(control: Control) -> list[Plugin]:
     """Return the plugins of the configuration; those that cannot be loaded are told on stderr."""
+    open_folders()
     stand_in()
     controller = Controller(control)
     plugins: list[Plugin] = []

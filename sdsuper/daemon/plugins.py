@@ -5,28 +5,22 @@ Nothing is imported, and no folder looked at, before the first of them is asked 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import Any
 
 from sdsuper.core.events import event_types
 
-FOLDER = "/usr/local/lib/sdsuper/plugins"
-"""Where plugins may be put that are for the daemon alone."""
-
-_INSTALLED = ("/site-packages", "/dist-packages")
-
 
 class Modules:
     """The folders in which modules are looked for, over the life of this Python process."""
 
     def __init__(self) -> None:
-        self._folders: tuple[str, ...] = (FOLDER,)
+        self._folders: tuple[str, ...] = ()
 
     def open(self, folders: Sequence[str]) -> None:
         """Look for modules in these folders, too, from now on."""
-        self._folders = (FOLDER, *folders)
+        self._folders = tuple(folders)
 
     def find(self, spec: str) -> Callable[..., Any]:
         """Import a `module:callable`.
@@ -56,12 +50,9 @@ class Modules:
         return event_types()
 
     def _prepare(self) -> None:
-        from sdsuper.compat import stand_in, take_over
+        from sdsuper.compat import open_folders, stand_in, take_over
 
-        missing = [folder for folder in self._folders if folder not in sys.path]
-        installed = (place for place, path in enumerate(sys.path) if path.endswith(_INSTALLED))
-        place = next(installed, len(sys.path))
-        sys.path[place:place] = missing
+        open_folders(self._folders)
         if not stand_in():
             take_over()
 

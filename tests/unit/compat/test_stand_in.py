@@ -193,3 +193,17 @@ def test_one_folder_in_pythonpath_is_enough_for_a_listener() -> None:
         cwd="/",
     )
     assert done.stdout == b"200\n"
+
+
+@pytest.mark.parametrize("flags", [(), ("-S",)])
+def test_folders_of_plugins_come_before_what_is_installed(flags: tuple[str, ...]) -> None:
+    code = (
+        "before = list(sys.path); from sdsuper.compat import open_folders as go; go(['/x', '/y']); "
+        "go(['/x']); print(json.dumps([before, sys.path]))"
+    )
+    before, after = run(code, *flags)  # type: ignore[misc]
+    added = ["/usr/local/lib/sdsuper/plugins", "/x", "/y"]
+    place = after.index(added[0])
+    assert after[place : place + 3] == added
+    assert after[:place] + after[place + 3 :] == before
+    assert [path for path in after[:place] if path.endswith("-packages")] == []
