@@ -263,6 +263,7 @@ async def _serve(
     asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
     config = daemon.config
     registry = build_registry(daemon)
+    daemon.pools.shown = registry.shown
     for note in startup_notes(config.servers, config.rpcinterfaces):
         daemon.report(note.level, note.message)
     web = WebServer(daemon, listeners, registry)

@@ -88,6 +88,9 @@ class EventPools:
         is_running: Whether a process is RUNNING.
         write: Sends bytes to the stdin of a process; raises BrokenPipeError where it has none.
         report: Writes to the daemon's log.
+
+    Attributes:
+        shown: Makes of an event what handlers of others take for one.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class EventPools:
         self._is_running = is_running
         self._write = write
         self._report = report
+        self.shown: Callable[[Event], Event] = lambda event: event
         self._pools: dict[str, _Served] = {}
         self._due: asyncio.Handle | None = None
         self._ticker: Ticker | None = None
@@ -276,7 +280,8 @@ class EventPools:
         if waiting is None:
             return
         try:
-            served.handler(waiting.event, result)
+            ours = served.handler is default_handler
+            served.handler(waiting.event if ours else self.shown(waiting.event), result)
         except (Exception, SystemExit) as error:  # noqa: BLE001  it is other people's code
             # A handler of Supervisor's world raises the class of that world.
             if type(error).__name__ == RejectEvent.__name__:

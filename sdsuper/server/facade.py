@@ -211,6 +211,11 @@ class ShownProcess(_Shown):
         return self.state
 
     @property
+    def killing(self) -> bool:
+        """Whether it is being stopped."""
+        return self.state is ProcessState.STOPPING
+
+    @property
     def laststart(self) -> float:
         """When it was started last, Unix time in seconds; 0 for never."""
         started = self._now.started
@@ -375,7 +380,7 @@ class Supervisord(_Shown):
             shown: Event | None = None
             for kind, callback in tuple(module.callbacks):
                 if isinstance(event, kind):
-                    shown = shown or self._shown(event)
+                    shown = shown or self.shown(event)
                     self._tell(callback, shown)
 
         module._publish = publish  # type: ignore[attr-defined]  # noqa: SLF001 - it is ours
@@ -390,7 +395,7 @@ class Supervisord(_Shown):
                 f"a plugin's callback for {event.eventname} failed:\n{traceback.format_exc()}",
             )
 
-    def _shown(self, event: Event) -> Event:
+    def shown(self, event: Event) -> Event:
         """Return an event whose process is what plugins take for one."""
         name = getattr(event, "process", None)
         if not isinstance(name, Namespec):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
 from sdsuper.config.servers import MAIN_FACTORY
+from sdsuper.core.events import Event
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode, name_of
@@ -158,6 +159,7 @@ class Registry:
     def __init__(self, daemon: Daemon, methods: Mapping[str, Method]) -> None:
         self.daemon = daemon
         self.plugins: Mapping[str, Plugin] = {}
+        self._supervisord: Supervisord | None = None
         self.infos = InfoCache(daemon)
         self.methods = dict(sorted(methods.items()))
 
@@ -168,6 +170,20 @@ class Registry:
         for plugin in self.plugins.values():
             told.update(plugin.methods)
         return self.methods if not told else dict(sorted({**told, **self.methods}.items()))
+
+    def supervisord(self) -> Supervisord:
+        """Return the daemon as plugins see it, with all of its own methods whatever is offered."""
+        if self._supervisord is None:
+            from sdsuper.server.facade import Supervisord
+
+            every = {name: item for item in declared_methods() for name in item.names}
+            self._supervisord = Supervisord(self.daemon, Registry(self.daemon, every).call)
+            self._supervisord.follow_events()
+        return self._supervisord
+
+    def shown(self, event: Event) -> Event:
+        """Return an event as the code of others takes it."""
+        return self.supervisord().shown(event)
 
     def find(self, name: str) -> Method:
         """Return a method.
@@ -214,18 +230,8 @@ def build_registry(daemon: Daemon) -> Registry:
     if plugins:  # nothing of this is imported where there are none
         from sdsuper.server.plugins import load_plugins
 
-        registry.plugins = load_plugins(daemon, plugins, lambda: _supervisord(daemon))
+        registry.plugins = load_plugins(daemon, plugins, registry.supervisord)
     return registry
-
-
-def _supervisord(daemon: Daemon) -> Supervisord:
-    """Return what plugins are called with; the configuration may keep methods from clients only."""
-    from sdsuper.server.facade import Supervisord
-
-    every = {name: item for item in declared_methods() for name in item.names}
-    shown = Supervisord(daemon, Registry(daemon, every).call)
-    shown.follow_events()
-    return shown
 
 
 def declared_methods() -> list[Method]:

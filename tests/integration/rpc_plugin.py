@@ -129,6 +129,10 @@ def broken(supervisord: Any) -> Plugin:
 
 
 def handler(event: Any, result: bytes) -> None:
-    """Judge what listeners answer: GOOD is good."""
+    """Judge what listeners answer: GOOD is good, and TELL goes to the event's process."""
+    if result == b"TELL":
+        assert not event.process.killing
+        event.process.write(event.process.config.name.encode() + b" ran\n")
+        return
     if result != b"GOOD":
         raise ValueError(result)

@@ -30,7 +30,8 @@ while True:
     sys.stdout.write("READY\n"); sys.stdout.flush()
     head = dict(word.split(":") for word in sys.stdin.readline().split())
     open("got", "a").write(head["eventname"] + " " + sys.stdin.read(int(head["len"])) + "\n")
-    sys.stdout.write("RESULT 4\nGOOD"); sys.stdout.flush()
+    answer = "TELL" if head["eventname"].startswith("PROCESS") else "GOOD"
+    sys.stdout.write("RESULT 4\n" + answer); sys.stdout.flush()
 """
 PLUGINS = """\
 [rpcinterface:cache]
@@ -216,6 +217,30 @@ def test_what_a_plugin_breaks_is_told_and_ends_nothing(
         2,
         "INCORRECT_PARAMETERS: sdsuper takes programs from its configuration alone",
     )
+
+
+@pytest.mark.parametrize("peer", ["supervisor", "sdsuper"])
+def test_result_handlers_are_given_the_event(peer: str) -> None:
+    text = f"""\
+[program:cat]
+command=sh -c 'cat > heard'
+[eventlistener:telling]
+command={sys.executable} listener.py
+events=PROCESS_STATE_RUNNING
+startsecs=0
+result_handler=rpc_plugin:handler
+"""
+    theirs = peer == "supervisor"
+    daemon = Daemon(
+        text,
+        peer=peer,
+        settings="" if theirs else f"plugin_path={HERE}\n",
+        environment={"PYTHONPATH": str(HERE)} if theirs else {},
+    )
+    (daemon.dir / "listener.py").write_text(LISTENER)
+    with daemon:
+        heard = daemon.dir / "heard"
+        daemon.wait(lambda: heard.exists() and heard.read_text() == "cat ran\n")
 
 
 def test_plugins_are_there_after_a_restart(alone: list[str]) -> None:

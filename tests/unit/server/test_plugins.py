@@ -281,7 +281,7 @@ def test_options_and_log(supervisord: Supervisord, daemon: Any) -> None:
 
 def test_an_event_is_shown_with_its_process(supervisord: Supervisord) -> None:
     event = ProcessRunning(Namespec("cat", "cat"), ProcessState.STARTING, 5)
-    shown: Any = supervisord._shown(event)
+    shown: Any = supervisord.shown(event)
     assert isinstance(shown, ProcessRunning)
     assert shown.process.config.name == "cat"
     assert shown.payload() == event.payload()
