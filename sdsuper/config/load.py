@@ -46,6 +46,7 @@ def load(
 
     Raises:
         ConfigError: The configuration does not load; it holds every problem.
+        UsageError: Others may change what plugins would be loaded from, and `strict` forbids it.
     """
     overrides = overrides or {}
     environ = dict(os.environ if environ is None else environ)
@@ -57,7 +58,7 @@ def load(
     daemon_reader = _daemon_reader(document, path, names, findings)
     settings = _read_daemon(daemon_reader)
     if plugins is not None:
-        plugins.open(settings["plugin_path"])
+        plugins.open(settings["plugin_path"], strict=settings["strict"])
     rpcinterfaces = read_rpcinterfaces(document, names, findings, plugins)
     if plugins is not None:  # only now: importing a plugin may add some
         event_types = plugins.event_types()

@@ -61,8 +61,13 @@ _OWN_MODULE = "supervisor.rpcinterface:"
 class PluginModules(Protocol):
     """How to get at the modules of plugins, which run whatever their authors wrote."""
 
-    def open(self, folders: Sequence[str]) -> None:
-        """Look for modules in these folders from now on."""
+    def open(self, folders: Sequence[str], *, strict: bool) -> None:
+        """Look for modules in these folders from now on.
+
+        Args:
+            folders: The folders.
+            strict: Refuse those that others may change.
+        """
 
     def trouble(self, factory: str) -> str | None:
         """Import a `module:callable`; return why that fails, None if it does not."""

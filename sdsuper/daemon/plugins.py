@@ -5,11 +5,14 @@ Nothing is imported, and no folder looked at, before the first of them is asked 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import Any
 
+from sdsuper.compat import PLUGINS, open_folders, stand_in, take_over
 from sdsuper.core.events import event_types
+from sdsuper.daemon.setup import refuse_changeable
 
 
 class Modules:
@@ -18,8 +21,18 @@ class Modules:
     def __init__(self) -> None:
         self._folders: tuple[str, ...] = ()
 
-    def open(self, folders: Sequence[str]) -> None:
-        """Look for modules in these folders, too, from now on."""
+    def open(self, folders: Sequence[str], *, strict: bool) -> None:
+        """Look for modules in these folders, too, from now on.
+
+        Args:
+            folders: The folders.
+            strict: Refuse, for root, those that others may change: before anything runs.
+
+        Raises:
+            UsageError: One is refused.
+        """
+        if strict and os.geteuid() == 0:
+            refuse_changeable(filter(os.path.isdir, (PLUGINS, *folders)))
         self._folders = tuple(folders)
 
     def find(self, spec: str) -> Callable[..., Any]:
@@ -50,8 +63,6 @@ class Modules:
         return event_types()
 
     def _prepare(self) -> None:
-        from sdsuper.compat import open_folders, stand_in, take_over
-
         open_folders(self._folders)
         if not stand_in():
             take_over()

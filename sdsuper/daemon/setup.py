@@ -71,7 +71,16 @@ def refuse_unsafe(config: Config) -> None:
             )
     if os.geteuid() != 0:
         return
-    for path in (*config.files, *filter(os.path.isdir, config.daemon.plugin_path)):
+    refuse_changeable(config.files)
+
+
+def refuse_changeable(paths: Iterable[str]) -> None:
+    """Refuse files and folders that others than root can change.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for path in paths:
         found = os.stat(path)
         if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise UsageError(

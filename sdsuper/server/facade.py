@@ -99,7 +99,7 @@ class Options(_Wrapped):
     @property
     def mood(self) -> int:
         """The state of the daemon; to set it to SHUTDOWN or RESTARTING asks for that."""
-        return self._daemon.state
+        return int(self._daemon.state)
 
     @mood.setter
     def mood(self, state: int) -> None:
@@ -202,18 +202,18 @@ class ShownProcess(_Shown):
         return self._now.pid
 
     @property
-    def state(self) -> ProcessState:
-        """Its state."""
-        return self._now.state
+    def state(self) -> int:
+        """Its state, a plain number: plugins compare by `is`, too."""
+        return int(self._now.state)
 
-    def get_state(self) -> ProcessState:
+    def get_state(self) -> int:
         """Return its state."""
         return self.state
 
     @property
     def killing(self) -> bool:
         """Whether it is being stopped."""
-        return self.state is ProcessState.STOPPING
+        return self.state == ProcessState.STOPPING
 
     @property
     def laststart(self) -> float:
@@ -317,9 +317,9 @@ class Supervisord(_Shown):
         self.options = Options(daemon)
         self.process_groups = Groups(daemon)
 
-    def get_state(self) -> ManagerState:
+    def get_state(self) -> int:
         """Return the state of the daemon."""
-        return self._daemon.state
+        return int(self._daemon.state)
 
     def add_process_group(self, config: ShownGroupConfig) -> bool:
         """Make a group of the configuration active; return whether it was not."""

@@ -70,13 +70,12 @@ class Plugin:
     Args:
         name: The namespace.
         target: What the factory returned.
-        report: Writes to the daemon's log.
 
     Attributes:
         methods: What is told of its methods, by their full names: those that its class itself has.
     """
 
-    def __init__(self, name: str, target: object, report: Callable[[Level, str], None]) -> None:
+    def __init__(self, name: str, target: object) -> None:
         self.name = name
         self.methods = {
             f"{name}.{short}": PluginMethod(inspect.getdoc(function) or "")
@@ -84,7 +83,6 @@ class Plugin:
             if not short.startswith("_") and callable(function)
         }
         self._target = target
-        self._report = report
 
     def call(self, name: str, params: Sequence[object]) -> Any | Awaitable[Any]:
         """Call a method; the result is a value, or an awaitable of one.
@@ -94,12 +92,10 @@ class Plugin:
             Exception: Whatever else it raises.
         """
         function = self._find(name)
+        if not _fits(function, params):
+            raise Fault(FaultCode.INCORRECT_PARAMETERS)
         with _fenced():
-            try:
-                value = function(*params)
-            except TypeError:
-                self._tell_own_mistake(name, function, params)
-                raise Fault(FaultCode.INCORRECT_PARAMETERS) from None
+            value = function(*params)
         if isinstance(value, types.FunctionType):
             return promised(name, value)
         return _whole(value)
@@ -114,13 +110,15 @@ class Plugin:
                 return function
         raise Fault(FaultCode.UNKNOWN_METHOD)
 
-    def _tell_own_mistake(
-        self, name: str, function: types.MethodType, params: Sequence[object]
-    ) -> None:
-        """Say what went wrong where the parameters do fit, for callers are told otherwise."""
-        with contextlib.suppress(TypeError, ValueError):
-            inspect.signature(function).bind(*params)
-            self._report(Level.ERROR, f"{name} raised an error:\n{traceback.format_exc()}")
+
+def _fits(function: types.MethodType, params: Sequence[object]) -> bool:
+    try:
+        inspect.signature(function).bind(*params)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature that can be read
+        pass
+    return True
 
 
 async def promised(name: str, ask: Callable[[], Any]) -> object:
@@ -205,7 +203,7 @@ def load_plugins(
         try:
             shown = shown or supervisord()
             target = factory(shown, **interface.options)
-            plugin = Plugin(interface.name, target, daemon.report)
+            plugin = Plugin(interface.name, target)
         except (Exception, SystemExit) as error:  # noqa: BLE001  it is other people's code
             place = f"{interface.location.file}:{interface.location.line}"
             daemon.report(Level.WARN, traceback.format_exc())

@@ -77,6 +77,7 @@ CALLS: tuple[tuple[Any, ...], ...] = (
     ("laforge.killProcess", "cat", "NOSUCH"),
     ("laforge.killProcess", "nosuch", "HUP"),
     ("laforge.killProcessGroup", "nosuch", "HUP"),
+    ("laforge.killProcessGroup", "cat", "CONT"),
     ("twiddler.getAPIVersion",),
     ("twiddler.getGroupNames",),
     ("twiddler.log", "told by a plugin", "WARN"),
@@ -298,11 +299,29 @@ def test_a_broken_plugin_keeps_nothing_down() -> None:
         assert refusal.removeprefix("CRIT ") in done.stdout
 
 
+@pytest.mark.root
+def test_strict_runs_nothing_that_others_may_change(tmp_path: Path) -> None:
+    for mode, ends in ((0o777, True), (0o755, False)):
+        (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nmake = list\n")
+        tmp_path.chmod(mode)
+        text = "[rpcinterface:evil]\nsupervisor.rpcinterface_factory = evil:make\n"
+        daemon = Daemon(text, settings=f"strict=true\nplugin_path={tmp_path}\n")
+        daemon.ini.chmod(0o600)
+        if ends:
+            refusal = daemon.refuse()
+            assert refusal.status == 2
+            assert f"{tmp_path} can be changed by others than root" in refusal.stdout
+            assert not (tmp_path / "ran").exists()
+        else:
+            with daemon:
+                assert (tmp_path / "ran").exists()
+
+
 def test_nothing_of_plugins_is_imported_where_there_are_none() -> None:
     code = (
         "import sys; from sdsuper import sdsuperd; from sdsuper.server import registry; "
         "registry.declared_methods(); "
-        "print([m for m in sys.modules if 'compat' in m.split('.') or m.split('.')[0] == "
+        "print([m for m in sys.modules if m.startswith('sdsuper.compat.') or m.split('.')[0] == "
         "'supervisor' or m in ('sdsuper.server.plugins', 'sdsuper.server.facade')])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -319,11 +338,18 @@ startsecs=0
 autorestart=false
 autostart=false
 [eventlistener:crashmail]
-command={sys.executable} -S -m superlance.crashmail -a -m me@example.com -s 'tee -a mail'
+command={sys.executable} -S -m superlance.crashmail -a -m me@example.com -s 'tee -a mail >/dev/null'
 events=PROCESS_STATE_EXITED
 environment=PYTHONPATH="{COMPAT}:%(here)s/lib"
 [eventlistener:memmon]
 command={sys.executable} -S -m superlance.memmon -p cat=1KB
+events=TICK_5
+environment=PYTHONPATH="{COMPAT}:%(here)s/lib"
+[program:dog]
+command=cat
+startsecs=0
+[eventlistener:httpok]
+command={sys.executable} -S -m superlance.httpok -p dog -t 5 http://127.0.0.1:PORT/nosuch
 events=TICK_5
 environment=PYTHONPATH="{COMPAT}:%(here)s/lib"
 """
@@ -333,19 +359,22 @@ def test_superlance_runs_with_the_stand_in_alone() -> None:
     spec = find_spec("superlance")
     assert spec is not None
     assert spec.submodule_search_locations
-    with Daemon(SUPERLANCE) as daemon:
-        (daemon.dir / "lib").mkdir()
-        (daemon.dir / "lib" / "superlance").symlink_to(next(iter(spec.submodule_search_locations)))
-        for name in ("crashmail", "cat", "memmon"):
+    daemon = Daemon(inet=True)
+    daemon.write(SUPERLANCE.replace("PORT", str(daemon.port)))
+    (daemon.dir / "lib").mkdir()
+    (daemon.dir / "lib" / "superlance").symlink_to(next(iter(spec.submodule_search_locations)))
+    with daemon:
+        for name in ("crashmail", "cat", "dog", "memmon", "httpok"):
             daemon.wait_state(name, "RUNNING")
-        before = daemon.pid_of("cat")
+        before = daemon.pid_of("cat"), daemon.pid_of("dog")
         daemon.rpc.supervisor.startProcess("bad", False)
         mail = daemon.dir / "mail"
         wanted = "Process bad in group bad exited unexpectedly"
         daemon.wait(lambda: mail.exists() and wanted in mail.read_text())
-        daemon.wait(lambda: daemon.pid_of("cat") not in (0, before), what="another cat")
+        daemon.wait(lambda: daemon.pid_of("cat") not in (0, before[0]), what="another cat")
+        daemon.wait(lambda: daemon.pid_of("dog") not in (0, before[1]), what="another dog")
         environment = {**os.environ, "PYTHONPATH": f"{COMPAT}:{daemon.dir}/lib"}
-        for module in ("httpok", "fatalmailbatch", "crashmailbatch", "crashsms"):
+        for module in ("fatalmailbatch", "crashmailbatch", "crashsms"):
             subprocess.run(
                 [sys.executable, "-S", "-c", f"import superlance.{module}"],
                 check=True,

@@ -22,8 +22,19 @@ __all__ = [
     "getSupervisorStateDescription",
 ]
 
-ProcessStates = ProcessState
-SupervisorStates = ManagerState
+
+class ProcessStates:
+    """States of processes: plain numbers, for listeners compare them by `is` with replies."""
+
+
+class SupervisorStates:
+    """States of the daemon."""
+
+
+for _state in ProcessState:
+    setattr(ProcessStates, _state.name, int(_state))
+for _mood in ManagerState:
+    setattr(SupervisorStates, _mood.name, int(_mood))
 
 
 class EventListenerStates:

@@ -60,7 +60,7 @@ def test_states_faults_and_functions_agree_with_supervisors() -> None:
     code = (
         "from sdsuper.compat import stand_in; stand_in(); "
         "from supervisor import states, xmlrpc, options, supervisorctl as ctl; "
-        "names = lambda kind: {n: int(getattr(kind, n)) for n in dir(kind) if n.isupper()}; "
+        "names = lambda kind: {n: repr(getattr(kind, n)) for n in dir(kind) if n.isupper()}; "
         "print(json.dumps(["
         "*map(names, (states.ProcessStates, states.SupervisorStates, states.EventListenerStates,"
         " xmlrpc.Faults, ctl.LSBInitExitStatuses, ctl.LSBStatusExitStatuses)),"
