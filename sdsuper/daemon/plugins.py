@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import Any
 
-from sdsuper.compat import PLUGINS, open_folders, stand_in, take_over
 from sdsuper.core.events import event_types
 from sdsuper.daemon.setup import refuse_changeable
 
@@ -32,6 +31,8 @@ class Modules:
             UsageError: One is refused.
         """
         if strict and os.geteuid() == 0:
+            from sdsuper.compat import PLUGINS
+
             refuse_changeable(filter(os.path.isdir, (PLUGINS, *folders)))
         self._folders = tuple(folders)
 
@@ -63,6 +64,8 @@ class Modules:
         return event_types()
 
     def _prepare(self) -> None:
+        from sdsuper.compat import open_folders, stand_in, take_over
+
         open_folders(self._folders)
         if not stand_in():
             take_over()

@@ -19,7 +19,7 @@ from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.core import process as core
 from sdsuper.core.events import Event
 from sdsuper.core.facts import StartRequested, StopRequested
-from sdsuper.core.states import ManagerState, ProcessState
+from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES
 from sdsuper.rpc.codec import Raw, dumps_response, loads_response
@@ -332,8 +332,13 @@ class Supervisord(_Shown):
 
     def remove_process_group(self, name: str) -> bool:
         """Forget a group, all of whose processes are stopped; return whether it is forgotten."""
+        group = self.process_groups.get(name)
+        if group is None or any(
+            each.state not in STOPPED_STATES for each in group.processes.values()
+        ):
+            return False
         self._daemon.remove_group(name)
-        return name not in self.process_groups
+        return True
 
     def call(self, name: str, params: Sequence[object]) -> Any:
         """Call a method of the `supervisor` namespace, whether clients may or not.
@@ -367,6 +372,8 @@ class Supervisord(_Shown):
         loop = asyncio.get_running_loop()
 
         def publish(event: Event) -> None:
+            if not isinstance(event.payload(), str):  # here it costs the plugin alone
+                raise TypeError(f"the payload of {type(event).__name__} is not text")
             try:
                 here = asyncio.get_running_loop() is loop
             except RuntimeError:

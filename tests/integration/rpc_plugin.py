@@ -25,6 +25,16 @@ class Ping(events.Event):  # type: ignore[misc]  # Supervisor has no types
 events.register("PING", Ping)
 
 
+class Wrong(Ping):
+    """An event whose payload is none."""
+
+    def payload(self) -> Any:
+        return 3
+
+
+events.register("WRONG", Wrong)
+
+
 class Plugin:
     """Everything that a plugin was seen to do."""
 
@@ -57,6 +67,10 @@ class Plugin:
         """
         events.notify(Ping(said))
         return True
+
+    def pingWrongly(self) -> None:
+        """Publish what no listener could be told."""
+        events.notify(Wrong("x"))
 
     def describe(self, name: str) -> dict[str, Any]:
         process = self.supervisord.process_groups[name].processes[name]

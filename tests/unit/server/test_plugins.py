@@ -270,6 +270,14 @@ def test_options_and_log(supervisord: Supervisord, daemon: Any) -> None:
     ]  # fmt: skip
 
 
+def test_a_group_is_removed_when_it_is_down(supervisord: Supervisord) -> None:
+    process = supervisord.process_groups["cat"].processes["cat"]
+    process.spawn()
+    assert not supervisord.remove_process_group("cat")
+    assert not supervisord.remove_process_group("nosuch")
+    assert supervisord.process_groups["cat"].config.name == "cat"
+
+
 def test_an_event_is_shown_with_its_process(supervisord: Supervisord) -> None:
     event = ProcessRunning(Namespec("cat", "cat"), ProcessState.STARTING, 5)
     shown: Any = supervisord.shown(event)
