@@ -26,13 +26,13 @@ run: $(READY) ## Run sdsuperd in the foreground on examples/quickstart
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/sdsuperd -n -c $(QUICKSTART)
 
 test: $(READY) tools ## Run all tests: unit, integration, system (ARGS="-k stop" to choose)
-	$(PYTEST) -n 4 $(ARGS)
+	$(PYTEST) -n 3 $(ARGS)
 
 test-unit: $(READY) ## Run the unit tests: seconds
 	$(PYTEST) -n 2 tests/unit $(ARGS)
 
 test-integration: $(READY) tools ## Run real daemons, real processes, real clients
-	$(PYTEST) -n 4 tests/integration $(ARGS)
+	$(PYTEST) -n 3 tests/integration $(ARGS)
 
 test-system: $(READY) tools ## Run what needs a machine of its own: PID 1, systemd, the RPM
 	$(PYTEST) -n 3 tests/system $(ARGS)

@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import termios
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -47,10 +48,15 @@ def held_signals() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def send(number: signal.Signals) -> None:
+    """Send a signal to this thread: another may not hold it, and would end all tests."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
+def own_address(number: int) -> str:
+    """Return an address that no other test has, whatever runs beside this one."""
+    high, low = divmod(os.getpid() % 0x10000, 0x100)
+    return f"127.{high}.{low}.{number + 1}:9001"
 
 
 def serve(directory: Path, meanwhile: Meanwhile) -> bool:
@@ -60,7 +66,7 @@ def serve(directory: Path, meanwhile: Meanwhile) -> bool:
         f"[supervisord]\nlogfile={directory}/d.log\npidfile={directory}/d.pid\n"
         f"[unix_http_server]\nfile={directory}/d.sock\n"
         # Each server gives the loop a turn before the next one accepts.
-        + "".join(f"[inet_http_server:{n}]\nport=127.0.0.1:{free_port()}\n" for n in range(3))
+        + "".join(f"[inet_http_server:{n}]\nport={own_address(n)}\n" for n in range(3))
     )
     config = load(str(ini))
     log = OwnLog(
@@ -102,7 +108,7 @@ async def nothing() -> None:
 
 
 def test_a_shutdown_asked_for_before_the_start_is_not_lost(directory: Path) -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+    send(signal.SIGTERM)
     assert serve(directory, nothing) is False
 
 
@@ -119,14 +125,14 @@ def test_a_restart_becomes_a_shutdown_to_the_very_end(directory: Path) -> None:
             with log.open("a") as file:
                 file.write("a line\n" * 1_000_000)
             await until(lambda: waiting_bytes(stuck) > 64 * 1024)
-            os.kill(os.getpid(), signal.SIGHUP)
+            send(signal.SIGHUP)
             await until(lambda: not path.exists())  # replies are finished from here on
-            os.kill(os.getpid(), signal.SIGTERM)
+            send(signal.SIGTERM)
             await until(lambda: b"received SIGTERM" in log.read_bytes())
 
     assert serve(directory, restart_then_stop) is False
 
 
 def test_a_restart_is_told_from_a_shutdown(directory: Path) -> None:
-    os.kill(os.getpid(), signal.SIGHUP)
+    send(signal.SIGHUP)
     assert serve(directory, nothing) is True
