@@ -38,9 +38,12 @@ def test_cpu_between_two_looks(
 
 
 def is_sleep(pid: str) -> bool:
-    """Whether a child is what it is to be: until then it borrows its parent's memory."""
+    """Whether a child is what it is to be: before, its memory is its parent's, or none."""
     entry = proctable.look_up(int(pid)) if pid else None
-    return entry is not None and entry.comm == "sleep"
+    if entry is None or entry.comm != "sleep":
+        return False
+    found = proctable.consumption(int(pid))
+    return found is not None and found.resident > 0
 
 
 def test_children_count_for_their_program() -> None:
