@@ -366,6 +366,11 @@ class Connection(asyncio.Protocol):
         sending, or a TCP peer before we write to it, looks the same as one that waits.
         """
         assert work is not None
+        connected: int = self._transport.get_extra_info("socket").fileno()
+        if connected < 0:  # it has gone before the work could begin
+            work.cancel()
+            yield
+            return
         try:
             hangup = select.epoll()
         except OSError:  # no descriptor is left: its end is noticed later
@@ -373,7 +378,7 @@ class Connection(asyncio.Protocol):
             return
         with hangup:
             # With no events asked for, those that are always told remain: EPOLLHUP, EPOLLERR.
-            hangup.register(self._transport.get_extra_info("socket").fileno(), 0)
+            hangup.register(connected, 0)
 
             def gone() -> None:
                 self._loop.remove_reader(hangup.fileno())

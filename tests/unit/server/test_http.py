@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import socket
 from base64 import b64encode
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -820,6 +821,23 @@ def test_a_search_is_given_up_when_its_client_is_gone(how: str, request_: bytes)
             getattr(client.writer.transport, how)()
             await _until(lambda: readback.given_up == 1)
             await _connections(site, 0)
+
+    run(test())
+
+
+def test_a_search_for_a_client_that_is_gone_already_is_given_up() -> None:
+    async def test() -> None:
+        troubles: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: troubles.append(told))
+        async with Site(solo("a")) as site:
+            readback = _in_journal(site)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(site.path)
+                client.sendall(get("/ok.html") + READ)  # the first answer finds nobody there
+            await _until(lambda: readback.given_up == 1)
+            await _connections(site, 0)
+        gc.collect()
+        assert not troubles
 
     run(test())
 
