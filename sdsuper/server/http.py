@@ -439,6 +439,8 @@ class Connection(asyncio.Protocol):
         self._write(head)
         self._log(HTTPStatus.OK, len(head))
         stream.start(self)
+        if not self._keep_open:  # it took so long to begin that we are closing by now
+            self.end_stream()
 
     def send_part(self, data: bytes) -> None:
         """Write a part of a stream at once. Ask `can_write` before making one."""

@@ -897,6 +897,47 @@ def test_closing_ends_idle_clients_and_watchers_and_finishes_replies() -> None:
     run(test())
 
 
+class SlowStart(SlowReadback):
+    """Has something to follow, but not before it is told to."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.first, self.fd = b"past\n", fd
+        self.closed = False
+
+    async def follow(self, channel: Channel) -> Following:
+        await self._wait()
+        return cast("Following", self)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_closing_ends_a_stream_that_begins_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "CLOSE_SECONDS", 1000)
+
+    async def test() -> None:
+        ours, theirs = os.pipe()
+        async with Site(solo("a")) as site:
+            site.fake.in_journal.add(("a", "stdout"))
+            readback = SlowStart(ours)
+            site.fake.readback = readback
+            client = await site.client()
+            await client.say(get("/logtail/a"))
+            await _until(lambda: readback.asked == 1)
+            closing = asyncio.ensure_future(site.web.close())
+            await asyncio.sleep(0)
+            readback.found.set_result(b"")
+            await client.head()
+            assert await client.ended() == b"5\r\npast\n\r\n0\r\n\r\n"
+            await closing
+            assert readback.closed
+        os.close(ours)
+        os.close(theirs)
+
+    run(test())
+
+
 def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "CLOSE_SECONDS", 0.05)
 
