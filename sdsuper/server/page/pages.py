@@ -30,6 +30,10 @@ from sdsuper.server.page.view import Filter, Overview, count, narrowed, sections
 FIELDS_MAX = 50
 """A form of ours has five."""
 
+FORM_BYTES_MAX = 64 * 1024
+"""As much as an address may have. A form of ours has some hundred bytes; to decode the longest body
+that a call may have takes seconds, in which nothing else is done."""
+
 MESSAGE_MAX = 1000
 """How much of a message is put into an address, characters."""
 
@@ -109,7 +113,7 @@ class Pages:
     async def _index(self, request: Request, get_actions: bool) -> Reply:
         form = _form(request)
         if form is None:
-            return _refused(HTTPStatus.BAD_REQUEST, "Too many fields", "This is no form of ours.")
+            return _refused(HTTPStatus.BAD_REQUEST, "Too much", "This is no form of ours.")
         action = form.get("action", "")
         if action == "refresh":
             return _outcome(request, Outcome(f"Page refreshed at {time.ctime()}"))
@@ -166,7 +170,7 @@ class Pages:
     async def _tail(self, request: Request) -> Reply:
         form = _form(request)
         if form is None:
-            return _refused(HTTPStatus.BAD_REQUEST, "Too many fields", "This is no form of ours.")
+            return _refused(HTTPStatus.BAD_REQUEST, "Too much", "This is no form of ours.")
         is_main = form.get("log") == "main"
         name = "" if is_main else form.get("processname") or None
         channel = form.get("channel", "stdout")
@@ -212,11 +216,13 @@ class Pages:
 
 
 def _form(request: Request) -> Form | None:
-    """Return the fields of a request, None where they are too many.
+    """Return the fields of a request, None where they are too many or too long.
 
     As in Supervisor the first of a name in the address counts, the last in the body, and the body
     more than the address.
     """
+    if len(request.body) > FORM_BYTES_MAX:
+        return None
     form: Form = {}
     body = request.body.decode("latin-1") if request.method == "POST" else ""
     try:

@@ -248,6 +248,16 @@ def test_a_form_of_too_many_fields_is_a_bad_request() -> None:
     run(test())
 
 
+def test_a_form_that_would_take_long_to_read_is_a_bad_request() -> None:
+    async def test() -> None:
+        async with Site(solo("web")) as site:
+            body = b"a=" + b"%41" * pages.FORM_BYTES_MAX
+            for target in ("/", "/tail.html"):
+                assert (await site.ask(post(body, target=target))).status == 400
+
+    run(test())
+
+
 def test_a_message_is_shown_as_text_and_not_at_any_length() -> None:
     async def test() -> None:
         async with Site(solo("web")) as site:
