@@ -3,9 +3,12 @@
 Theory of operation
 -------------------
 Processes are *required* when they start by themselves and their program is marked `required`, or
-start by themselves where none that does is marked. The daemon is ready when each of them has been
-RUNNING. One that has been stays counted, so that a program that does its work and exits does not
-hold the start up; an exit that was not expected takes that back, and it has to be RUNNING anew.
+start by themselves where none that does is marked. Where some were, nobody takes their place when
+they are removed: what did not matter when the start began does not fail it later.
+
+The daemon is ready when each of them has been RUNNING. One that has been stays counted, so that a
+program that does its work and exits does not hold the start up; an exit that was not expected
+takes that back, and it has to be RUNNING anew.
 
 A required process *fails* when it is given up (FATAL), or when it rests in EXITED after an exit
 that was not expected. One that an operator stopped is waited for, but does not move.
@@ -13,7 +16,7 @@ that was not expected. One that an operator stopped is waited for, but does not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sdsuper.core.events import Event, ProcessExited, ProcessRunning
@@ -35,11 +38,16 @@ class Failure:
         return " ".join(f"{self.name} is {self.state.name}: {self.reason}".split())
 
 
-def required(processes: Iterable[Process]) -> frozenset[Namespec]:
-    """Return the processes that must have been RUNNING."""
+def required(processes: Iterable[Process], *, by_mark: bool = False) -> frozenset[Namespec]:
+    """Return the processes that must have been RUNNING.
+
+    Args:
+        processes: All there are.
+        by_mark: Whether only those that are marked can be, also where there is none.
+    """
     starting = [process for process in processes if process.config.autostart]
     marked = [process for process in starting if process.config.required]
-    return frozenset(process.name for process in marked or starting)
+    return frozenset(process.name for process in (marked if marked or by_mark else starting))
 
 
 def failure(process: Process, *, has_run: bool) -> Failure | None:
@@ -70,6 +78,7 @@ class Readiness:
     def __init__(self) -> None:
         self.waiting = set()
         self._required: frozenset[Namespec] = frozenset()
+        self._by_mark = False  # there was one that is marked
         self._failed: set[Namespec] = set()
         self._has_run: set[Namespec] = set()
 
@@ -79,12 +88,18 @@ class Readiness:
         Returns:
             The failures that are news.
         """
-        self._required = required(processes.values())
-        self._has_run.intersection_update(processes)
+        self.forget_gone(processes)
+        self._required = required(processes.values(), by_mark=self._by_mark)
+        self._by_mark |= any(processes[name].config.required for name in self._required)
         self._failed.intersection_update(self._required)
         self.waiting.intersection_update(self._required)
         found = [self.look(processes[name]) for name in sorted(self._required)]
         return [failed for failed in found if failed is not None]
+
+    def forget_gone(self, processes: Collection[Namespec]) -> None:
+        """Forget what processes did that are not among these; of the same name, they are others."""
+        for names in (self._has_run, self._failed, self.waiting):
+            names.intersection_update(processes)
 
     def saw(self, event: Event) -> None:
         """Take an event into account, in the order of events."""

@@ -77,6 +77,7 @@ class Service:
         self._start: Readiness | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: Heartbeat | None = None
+        self._choosing: asyncio.Handle | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -121,8 +122,9 @@ class Service:
         self._tell(notify.extend_timeout(progress.MARGIN))
         if self._heartbeat is not None:
             self._heartbeat.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._choosing):
+            if handle is not None:
+                handle.cancel()
 
     # --- what happened ------------------------------------------------------------------------
 
@@ -137,11 +139,19 @@ class Service:
             processes = self._manager.processes
             found = [self._start.look(processes[name]) for name in names if name in processes]
             self._judge(failure for failure in found if failure is not None)
-            self._settle()
+            if self._choosing is None:
+                self._settle()
         self._tell_soon()
 
     def groups_changed(self) -> None:
-        """Work out anew who is waited for."""
+        """Work out anew who is waited for: in a moment, when all groups of a change are there."""
+        if self._start is not None:
+            self._start.forget_gone(self._manager.processes)
+            if self._choosing is None:
+                self._choosing = asyncio.get_running_loop().call_soon(self._choose)
+
+    def _choose(self) -> None:
+        self._choosing = None
         if self._start is not None and not self._ending:
             self._judge(self._start.choose(self._manager.processes))
             self._settle()

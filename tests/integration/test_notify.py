@@ -296,6 +296,26 @@ def test_a_required_program_that_is_removed_is_not_waited_for(
     assert "STATUS=1 running" in systemd.hear_until("READY=1")
 
 
+def test_a_required_program_that_is_replaced_is_waited_for(
+    start_daemon: StartDaemon, systemd: Systemd
+) -> None:
+    """Between its end and its new beginning it is not as if it had never been required."""
+    bad = "[program:bad]\ncommand=/no/such\nstartretries=0\n"
+    daemon = start_daemon(
+        slow_cat("web", 300, "required=true") + bad,
+        settings=RUNNING,
+        environment={"NOTIFY_SOCKET": systemd.path},
+    )
+    daemon.wait_state("bad", "FATAL")
+    daemon.write(slow_cat("web", 2, "required=true").replace("=cat", "=cat -u") + bad)
+    told = "web: stopped\nweb: updated process group\n"
+    assert daemon.ctl("update", "--keep") == (told, 0)
+    assert daemon.state("web") == "STARTING"
+    systemd.hear_until(r"1 s\)")
+    assert "STATUS=1 running, 1 FATAL: bad" in systemd.hear_until("READY=1")
+    assert sum("READY=1" in message for message in systemd.heard) == 1
+
+
 def test_a_restart_is_over_though_a_required_program_fails(
     start_daemon: StartDaemon, systemd: Systemd
 ) -> None:

@@ -161,6 +161,17 @@ def test_a_group_that_goes_is_not_waited_for() -> None:
     assert start.waiting == {"a"}
 
 
+def test_nobody_takes_the_place_of_a_marked_one_that_goes() -> None:
+    start = Start(process("a", required=True), process("b", S.FATAL), process("c"))
+    assert start.waiting == {"a"}
+    a = start.processes.pop(namespec("a"))
+    assert start.choose() == []
+    assert start.waiting == set()
+    start.processes[namespec("a")] = a
+    assert start.choose() == []
+    assert start.waiting == {"a"}
+
+
 def test_a_group_that_comes_is_waited_for() -> None:
     start = Start(process("a"))
     start.processes[namespec("b")] = process("b", S.STARTING)
