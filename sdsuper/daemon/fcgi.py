@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable
 
 from sdsuper.config.model import FcgiSocketConfig, GroupConfig
+from sdsuper.daemon import socketfile
 from sdsuper.daemon.spawn import SpawnError
 from sdsuper.values import Level, Namespec
 
@@ -130,7 +131,7 @@ class _Socket:
 
     def __init__(self, config: FcgiSocketConfig, address: tuple[str, int] | None) -> None:
         self._path = ""
-        self._file: tuple[int, int] | None = None
+        self._file: socketfile.Identity | None = None
         family = socket.AF_UNIX if address is None else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -148,16 +149,10 @@ class _Socket:
     def _bind_unix(self, config: FcgiSocketConfig) -> None:
         _make_room(self._path)
         mode = _DEFAULT_MODE if config.mode is None else config.mode
-        before = os.umask(0o777)  # nobody connects before it belongs to whom it should
-        try:
-            self._socket.bind(self._path)
-        finally:
-            os.umask(before)
-        self._file = _identity(self._path)
+        self._file = socketfile.bind(self._socket, self._path, mode)
         if config.owner is not None:
             uid, gid = config.owner
             os.chown(self._path, uid, gid, follow_symlinks=False)
-        os.chmod(self._path, mode)
 
     def fileno(self) -> int:
         """Return its descriptor, which is close-on-exec."""
@@ -166,11 +161,7 @@ class _Socket:
     def close(self) -> None:
         """Close it and remove its file, if that is still its. Never raises."""
         self._socket.close()
-        if self._file is not None and _identity(self._path) == self._file:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                return  # the directory is not ours to change any more
+        socketfile.remove(self._path, self._file)
 
 
 def _look_up(host: str, port: int) -> tuple[str, int]:
@@ -192,11 +183,3 @@ def _make_room(path: str) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise FileExistsError(errno.EEXIST, "something that is no socket is in the way")
     os.unlink(path)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

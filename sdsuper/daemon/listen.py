@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterable
 
 from sdsuper.config.model import ProcessConfig, SocketConfig
+from sdsuper.daemon import socketfile
 from sdsuper.daemon.spawn import SpawnError
 from sdsuper.values import Namespec
 
@@ -90,7 +91,7 @@ class _Socket:
 
     def __init__(self, wanted: SocketConfig, config: ProcessConfig) -> None:
         self._path = wanted.path
-        self._file: tuple[int, int] | None = None
+        self._file: socketfile.Identity | None = None
         kind = socket.SOCK_DGRAM if wanted.scheme == "udp" else socket.SOCK_STREAM
         self._socket = socket.socket(_family(wanted), kind)
         try:
@@ -110,13 +111,12 @@ class _Socket:
 
     def is_there(self) -> bool:
         """Whether clients can reach it: the file of a unix socket may have been removed."""
-        return not self._path or _identity(self._path) == self._file
+        return not self._path or socketfile.file_identity(self._path) == self._file
 
     def close(self) -> None:
-        """Close it and remove its file, if that is still its."""
+        """Close it and remove its file, if that is still its. Never raises."""
         self._socket.close()
-        if self._file is not None and _identity(self._path) == self._file:
-            os.unlink(self._path)
+        socketfile.remove(self._path, self._file)
 
     def _bind_inet(self, wanted: SocketConfig) -> None:
         if wanted.scheme == "tcp":  # for datagrams it would let two programs share a port
@@ -129,12 +129,7 @@ class _Socket:
     def _bind_unix(self, config: ProcessConfig) -> None:
         # Bound where it stays: programs compare the address they got with the one they expect.
         _remove_stale(self._path)
-        before = os.umask(0o777 & ~_UNIX_MODE)
-        try:
-            self._socket.bind(self._path)
-        finally:
-            os.umask(before)
-        self._file = _identity(self._path)
+        self._file = socketfile.bind(self._socket, self._path, _UNIX_MODE)
         if config.user is not None and config.user.uid != os.geteuid():
             # Whoever may write to the directory may have put a link there by now.
             os.chown(self._path, config.user.uid, config.user.gid, follow_symlinks=False)
@@ -152,18 +147,7 @@ def _family(wanted: SocketConfig) -> socket.AddressFamily:
 
 def _close_all(sockets: Iterable[_Socket]) -> None:
     for each in sockets:
-        try:
-            each.close()
-        except OSError:  # the file stays: the directory is not ours to change any more
-            continue
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        each.close()
 
 
 def _remove_stale(path: str) -> None:

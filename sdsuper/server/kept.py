@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from sdsuper.config.model import ServerConfig
+from sdsuper.daemon.socketfile import file_identity
 from sdsuper.systemd import fdstore
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.sockets import Passed
@@ -42,15 +43,6 @@ def server_address(config: ServerConfig) -> str:
         return f"unix://{config.file}"
     host = config.host or "localhost"
     return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
-
-
-def file_identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode of a file, links not followed; None where there is none."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def stored_name(config: ServerConfig) -> str | None:

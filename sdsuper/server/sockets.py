@@ -19,12 +19,12 @@ from collections.abc import Sequence
 
 from sdsuper.config.model import ServerConfig
 from sdsuper.daemon.setup import ALREADY_RUNNING
+from sdsuper.daemon.socketfile import file_identity, remove
 from sdsuper.errors import UsageError
 from sdsuper.server.kept import (
     CONTROL_SOCKET,
     KeptSockets,
     Report,
-    file_identity,
     server_address,
 )
 from sdsuper.systemd.notify import Notifier
@@ -85,11 +85,7 @@ class Listener:
         path = self.config.file
         if self.kept or path is None:
             return
-        if file_identity(path) == self.identity is not None:
-            try:
-                os.unlink(path)
-            except OSError:
-                return  # a directory that is gone or not ours any more: nothing left to clean
+        remove(path, self.identity)
 
 
 def open_listeners(
