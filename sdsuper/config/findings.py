@@ -147,7 +147,7 @@ class SectionReader:
     ) -> None:
         """Keep an error in an option."""
         found = text if text is not None else self._found(option.key)
-        plain = reason is not None and reason.startswith("not ")
+        plain = reason is not None and _says_what_is_accepted(reason)
         self.findings.problem(
             self._problem(
                 message,
@@ -215,6 +215,10 @@ class SectionReader:
             names = names.over({"here": os.path.dirname(os.path.abspath(value.file))})
         bare = key in _UNLABELLED and self.section.kind in PROGRAM_KINDS
         return expand(text, names, key if bare else f"{self._label}.{key}")
+
+
+def _says_what_is_accepted(reason: str) -> bool:
+    return reason.startswith("not ") and not reason.startswith("not a valid ")
 
 
 def _plain(reason: str, option: Option) -> str:

@@ -65,9 +65,14 @@ class Section:
 
 
 class Document:
-    """Sections in the order in which they were first opened; later texts are merged in."""
+    """Sections in the order in which they were first opened; later texts are merged in.
+
+    Attributes:
+        replaced: Section, key, and both values, where a later one took an earlier one's place.
+    """
 
     def __init__(self) -> None:
+        self.replaced: list[tuple[str, str, Value, Value]] = []
         self._sections: dict[str, Section] = {}
         self._defaults: dict[str, Value] = {}
 
@@ -101,13 +106,21 @@ class Document:
         Raises:
             ConfigError: It is not ini; nothing of it is kept.
         """
-        for section in _Scanner(file).scan(text):
+        scanner = _Scanner(file)
+        sections = scanner.scan(text)
+        self.replaced += scanner.replaced
+        for section in sections:
             known = self._defaults if section.name == DEFAULT else None
             if known is None:
                 place = self._sections.setdefault(
                     section.name, Section(section.name, section.file, section.line)
                 )
                 known = place.values
+            self.replaced += (
+                (section.name, key, known[key], section.values[key])
+                for key in section.values
+                if key in known
+            )
             known.update(section.values)
 
 
@@ -126,6 +139,7 @@ class _Scanner:
     """Reads one text line by line."""
 
     def __init__(self, file: str) -> None:
+        self.replaced: list[tuple[str, str, Value, Value]] = []
         self._file = file
         self._sections: dict[str, Section] = {}
         self._current: Section | None = None
@@ -183,7 +197,11 @@ class _Scanner:
     def _close_value(self) -> None:
         if self._key and self._current is not None:
             text = "\n".join(self._lines).rstrip()
-            self._current.values[self._key] = Value(text, self._file, self._line)
+            value = Value(text, self._file, self._line)
+            earlier = self._current.values.get(self._key)
+            if earlier is not None:
+                self.replaced.append((self._current.name, self._key, earlier, value))
+            self._current.values[self._key] = value
 
     def _parse_error(self) -> ConfigError:
         message = f"Source contains parsing errors: {self._file!r}"

@@ -17,7 +17,7 @@ from sdsuper.config.ini import Document, Section
 from sdsuper.config.model import Account, Config, DaemonConfig
 from sdsuper.config.option import option_named, options_of
 from sdsuper.config.programs import read_environment, read_groups
-from sdsuper.config.sections import COMMAND_LINE_ONLY, known_options, options_by_kind
+from sdsuper.config.sections import COMMAND_LINE_ONLY, NAMED_KINDS, known_options, options_by_kind
 from sdsuper.config.servers import PluginModules, read_rpcinterfaces, read_servers
 from sdsuper.config.sources import read_sources
 from sdsuper.config.types import EVENT_TYPES
@@ -74,6 +74,7 @@ def load(
     servers = read_servers(document, names, findings)
     settings["user"] = _read_user(daemon_reader, settings["user"], overrides)
     _doubt_unknown_keys(document, names, findings)
+    _warn_of_replaced(document, findings)
     findings.raise_problems()
     return Config(
         file=path,
@@ -160,6 +161,20 @@ def _doubt_unknown_section(section: Section, findings: Findings) -> None:
         )
 
 
+def _warn_of_replaced(document: Document, findings: Findings) -> None:
+    """Warn of a program or group that is written twice: most likely a copy that kept its name.
+
+    Sections of one name are merged, and an override of other options may well be meant.
+    """
+    for name, key, earlier, later in document.replaced:
+        named = name.partition(":")[0] in NAMED_KINDS
+        if named and key in ("command", "programs") and earlier.text != later.text:
+            findings.warn(
+                f"{later.file}:{later.line}: [{name}] {key}: takes the place of the one in "
+                f"{earlier.file}:{earlier.line}"
+            )
+
+
 def _doubt_unknown_keys(document: Document, names: Names, findings: Findings) -> None:
     for section in document:
         known = known_options(section)
@@ -173,4 +188,6 @@ def _doubt_unknown_keys(document: Document, names: Names, findings: Findings) ->
                 continue
             if section.kind == "supervisord" and key in COMMAND_LINE_ONLY:
                 continue
-            reader.doubt(f"unknown option {key}", key, hint=nearest(key, spellings))
+            header = "a section is written [NAME]" if key.startswith("[") else None
+            hint = header or nearest(key, spellings)
+            reader.doubt(f"unknown option {key}", key, hint=hint)

@@ -415,9 +415,10 @@ class _ProgramReader:
         values = self._shared_values()
         self._check_numbers(values)
         start, count = values["numprocs_start",], values["numprocs",]
+        most = NUMPROCS_MAX if self._numbered() else 1  # one name, one process
         own: dict[str, str] = {}
         found = []
-        for number in range(start, start + min(count, NUMPROCS_MAX)):
+        for number in range(start, start + min(count, most)):
             names = self._names.over({"process_num": number, "numprocs": count}, own)
             process, own = self._process(dict(values), number, names)
             found.append(process)
@@ -437,17 +438,23 @@ class _ProgramReader:
             values[option.path] = self._reader.read(option, names)
         return values
 
-    def _check_numbers(self, values: Mapping[tuple[str, ...], Any]) -> None:
-        reader = self._reader
+    def _template(self) -> str:
+        """Return what the names of the processes are made of."""
         option = option_named(ProcessConfig, "process_name")
         value = self._section.values.get(option.key)
-        template = option.unset if value is None else value.text
+        return (option.unset if value is None else value.text) or ""
+
+    def _numbered(self) -> bool:
+        return "%(process_num)" in self._template()
+
+    def _check_numbers(self, values: Mapping[tuple[str, ...], Any]) -> None:
+        reader = self._reader
         try:
-            parse_name(template or "")
+            parse_name(self._template())
         except ValueError as error:
-            reader.problem(str(error), option)
+            reader.problem(str(error), option_named(ProcessConfig, "process_name"))
         count = option_named(ProcessConfig, "numprocs")
-        if values["numprocs",] > 1 and "%(process_num)" not in (template or ""):
+        if values["numprocs",] > 1 and not self._numbered():
             message = "%(process_num) must be present within process_name when numprocs > 1"
             reader.problem(message, count)
         if values["stopasgroup",] and not values["killasgroup",]:

@@ -18,10 +18,11 @@ def read_text(path: str) -> str:
     try:
         return decode(read_stable(path), path)
     except FileNotFoundError:
-        raise ConfigError([Problem(f"could not find config file {path}", file=path)]) from None
+        message = f"could not find config file {path}"
+        raise ConfigError([Problem(message, file=path, reason="no such file")]) from None
     except OSError as error:
         message = f"could not read config file {path}"
-        reason = f"{message}: {error.strerror}"
+        reason = f"cannot be read: {error.strerror}"
         raise ConfigError([Problem(message, file=path, reason=reason)]) from None
 
 

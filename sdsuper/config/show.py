@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sdsuper.config.kinds import (
@@ -25,7 +25,7 @@ from sdsuper.config.model import (
     ServerConfig,
 )
 from sdsuper.config.option import Option, options_of
-from sdsuper.errors import ConfigError
+from sdsuper.errors import ConfigError, Problem
 from sdsuper.values import Level, Namespec
 
 MASK = "********"
@@ -48,21 +48,27 @@ def render_check(config: Config) -> tuple[str, bool]:
     What the daemon only warns of because it must start (unknown keys, names that occur twice) is
     an error here.
     """
-    doubted = {str(doubt) for doubt in config.doubts}
-    lines = [str(doubt) for doubt in config.doubts]
-    lines += [
+    doubts = _as_read(config.doubts)
+    lines = doubts + [
         f"warning: {note.message}"
         for note in config.notes
-        if note.level >= Level.WARN and note.message not in doubted
+        if note.level >= Level.WARN and note.message not in doubts
     ]
-    lines.append(_summary(config) if not config.doubts else _count(len(config.doubts)))
-    return "\n".join(lines) + "\n", not config.doubts
+    lines.append(_count(len(doubts)) if doubts else _summary(config))
+    return "\n".join(lines) + "\n", not doubts
 
 
 def render_errors(error: ConfigError) -> str:
     """Return what `config check` says of a configuration that does not load."""
-    lines = [*error.details, *map(str, error.doubts)]
+    lines = _as_read((*error.problems, *error.doubts))
     return "\n".join((*lines, _count(len(lines)))) + "\n"
+
+
+def _as_read(problems: Sequence[Problem]) -> list[str]:
+    """Return a line for each problem, in the order of the files and their lines; none twice."""
+    files = list(dict.fromkeys(problem.file for problem in problems))
+    ordered = sorted(problems, key=lambda each: (files.index(each.file), each.line or 0))
+    return list(dict.fromkeys(map(str, ordered)))
 
 
 def _count(errors: int) -> str:

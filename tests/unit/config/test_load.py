@@ -288,6 +288,35 @@ def test_doubts_are_told_beside_errors(refuse: Refuse) -> None:
     assert [doubt.option for doubt in error.doubts] == ["logevel"]
 
 
+def test_a_program_written_twice_is_warned_of(read: Load, main_file: Path) -> None:
+    text = "[program:x]\ncommand=a\nstartsecs=2\n[program:x]\n"
+    assert read(f"{text}command=a\nstartsecs=3\n").notes == ()
+    config = read(
+        f"{text}command=b\n[group:g]\nprograms=x\n[group:g]\nprograms=y\n[program:y]\ncommand=y\n"
+    )
+    assert config.doubts == ()
+    assert [note.message for note in config.notes] == [
+        f"{main_file}:5: [program:x] command: takes the place of the one in {main_file}:2",
+        f"{main_file}:9: [group:g] programs: takes the place of the one in {main_file}:7",
+    ]
+
+
+def test_a_header_without_its_end_is_told(read: Load, main_file: Path) -> None:
+    (doubt,) = read("[program:x]\ncommand=x\n[program:y\nstartsecs=2\n").doubts
+    assert str(doubt) == (
+        f'{main_file}:3: [program:x] [program="y": unknown option [program; '
+        "a section is written [NAME]"
+    )
+
+
+def test_names_that_lack_their_number_are_told_once(refuse: Refuse) -> None:
+    error = refuse("[program:x]\ncommand=x\nnumprocs=3\nstartsecs=q\npriority=q\n")
+    assert [problem.option for problem in error.problems if problem.option != "priority"] == [
+        "startsecs", "numprocs",
+    ]  # fmt: skip
+    assert error.doubts == ()
+
+
 def test_notes_are_ordered_by_severity(read: Load, tmp_path: Path) -> None:
     (tmp_path / "more.conf").write_text("[program:a]\ncommand=a\nstdout_logfile=syslog\n")
     config = read("[include]\nfiles=more.conf none*.conf\n")

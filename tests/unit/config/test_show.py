@@ -119,17 +119,33 @@ def test_check_tells_everything(main_file: Path, capsys: pytest.CaptureFixture[s
     main_file.write_text("[supervisord]\nlogevel=info\nminfds=many\n[program:x]\n")
     assert run("check", "-c", str(main_file)) == 2
     assert capsys.readouterr().out.splitlines() == [
-        f'{main_file}:3: [supervisord] minfds="many": not a whole number',
-        f"{main_file}:4: [program:x]: program section program:x does not specify a command",
         (
             f'{main_file}:2: [supervisord] logevel="info": unknown option logevel; '
             "did you mean loglevel?"
         ),
+        f'{main_file}:3: [supervisord] minfds="many": not a whole number',
+        f"{main_file}:4: [program:x]: program section program:x does not specify a command",
         "3 errors",
     ]
     assert run("show", "-c", str(main_file)) == 2
     captured = capsys.readouterr()
     assert (captured.out, "3 errors" in captured.err) == ("", True)
+
+
+def test_check_tells_nothing_twice(main_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main_file.write_text("[supervisord]\n[program:x]\ncommand=x\npriority=q\nautostart=q\n")
+    assert run("check", "-c", str(main_file)) == 2
+    assert capsys.readouterr().out.splitlines() == [
+        f'{main_file}:4: [program:x] priority="q": not a whole number',
+        (
+            f"{main_file}:5: [program:x] autostart=\"q\": not a valid boolean value: 'q'; "
+            "accepted: true, yes, on, 1, false, no, off or 0"
+        ),
+        "2 errors",
+    ]
+    missing = main_file.with_name("missing")
+    assert run("check", "-c", str(missing)) == 2
+    assert capsys.readouterr().out.splitlines() == [f"{missing}: no such file", "1 error"]
 
 
 def test_an_unknown_key_is_an_error(main_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
