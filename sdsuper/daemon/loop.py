@@ -365,7 +365,7 @@ class Daemon:
         Raises:
             UsageError: It does not load, or `strict` refuses it; nothing has changed.
         """
-        self._source.prepare_restart()
+        self._source.prepare_restart(self.report)
         self.submit(RestartRequested())
         self.service.restarting()
 

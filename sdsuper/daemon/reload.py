@@ -6,7 +6,21 @@ from collections.abc import Callable, Iterable
 
 from sdsuper.config.diff import Changes, diff
 from sdsuper.config.model import Config, GroupConfig
+from sdsuper.errors import ConfigError, UsageError
 from sdsuper.values import Level
+
+TOLD_MAX = 10
+"""How many problems of one reading are told; `config check` tells all."""
+
+
+def refusal(error: UsageError) -> list[str]:
+    """Return what the log says of a configuration that is not used: file, line, what is wrong."""
+    details = error.details if isinstance(error, ConfigError) else (str(error),)
+    lines = [f"configuration refused: {detail}" for detail in details[:TOLD_MAX]]
+    if len(details) > TOLD_MAX:
+        more = len(details) - TOLD_MAX
+        lines.append(f"configuration refused: {more} more, see `sdsuperd config check`")
+    return lines
 
 
 class Source:
@@ -26,13 +40,21 @@ class Source:
         self.config = first
         self.next: Config | None = None
 
-    def prepare_restart(self) -> None:
+    def prepare_restart(self, report: Callable[[Level, str], None]) -> None:
         """Read what the daemon after this one will use, before anything is stopped for it.
 
         Raises:
-            UsageError: It does not load, or `strict` refuses it.
+            UsageError: It does not load, or `strict` refuses it; the log says where.
         """
-        self.next = self._read()
+        self.next = self._read_or_tell(report)
+
+    def _read_or_tell(self, report: Callable[[Level, str], None]) -> Config:
+        try:
+            return self._read()
+        except UsageError as error:
+            for line in refusal(error):
+                report(Level.ERROR, line)
+            raise
 
     def reread(
         self, active: Iterable[GroupConfig], report: Callable[[Level, str], None]
@@ -40,9 +62,10 @@ class Source:
         """Read it, keep it, and compare it with the active groups.
 
         Raises:
-            UsageError: It does not load, or `strict` refuses it; what was read last is kept.
+            UsageError: It does not load, or `strict` refuses it; what was read last is kept,
+                and the log says where.
         """
-        self.config = self._read()
+        self.config = self._read_or_tell(report)
         for note in self.config.notes:
             if note.level >= Level.WARN:
                 report(note.level, note.message)

@@ -142,6 +142,8 @@ def test_a_broken_file_is_refused_and_nothing_changes(
     done = daemon.run_ctl(command, options=["-s", daemon.server_url])
     assert done.returncode == 1
     assert "CANT_REREAD" in done.stdout
+    assert "ERRO configuration refused: " in daemon.log()
+    assert f"{daemon.ini}:" in daemon.wait_log("configuration refused")
     assert daemon.state("cat") == "RUNNING"
     assert daemon.pid_of("cat") == pid
 
