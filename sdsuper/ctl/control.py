@@ -229,7 +229,28 @@ class Control:
             if friendly is not None:
                 self.print(friendly)
             self.fail(Status.FAILED, render.unexpected(error))
+            if isinstance(error, PermissionError):
+                self._tell_owner()
         return True
+
+    def _tell_owner(self) -> None:
+        """Say who may use the socket, where it can be seen."""
+        path = self.settings.url.removeprefix("unix://")
+        if path == self.settings.url:
+            return
+        import grp
+        import os
+        import pwd
+        import stat
+
+        try:
+            status = os.stat(path)
+            user = pwd.getpwuid(status.st_uid).pw_name
+            group = grp.getgrgid(status.st_gid).gr_name
+        except (OSError, KeyError):
+            return
+        shared = bool(status.st_mode & stat.S_IWGRP)
+        self.errors.line(render.denied(path, user, group if shared else None))
 
     def server_is_up(self, unreachable_status: int = Status.OK) -> bool:
         """Call the server once before a command; say what is wrong with it, if anything is.
@@ -246,10 +267,12 @@ class Control:
             if error.code != FaultCode.UNKNOWN_METHOD:
                 raise
             status, text = Status.NO_NAMESPACE, NO_NAMESPACE
-        except (ConnectionRefusedError, FileNotFoundError) as error:
-            refused = isinstance(error, ConnectionRefusedError)
-            status = Status.REFUSED if refused else Status.NO_SOCKET
-            text = render.unreachable(self.settings.url, error)
+        except FileNotFoundError as error:
+            status, text = Status.NO_SOCKET, render.unreachable(self.settings.url, error)
+        except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
+            # A daemon that ends resets what it has not accepted: nobody listens there either.
+            status = Status.REFUSED
+            text = render.unreachable(self.settings.url, ConnectionRefusedError())
         if text is None:
             return True
         self.fail(unreachable_status or status, text)

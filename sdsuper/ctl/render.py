@@ -162,6 +162,13 @@ def unexpected(error: BaseException) -> str:
     return f"error: {kind}, {text}: file: {file} line: {line}"
 
 
+def denied(path: str, user: str, group: str | None) -> str:
+    """Return who may use a socket, for somebody who may not."""
+    who = dict.fromkeys(("root", user))
+    members = "" if group is None else f" and the members of group {group}"
+    return f"{path} is open only to {', '.join(who)}{members}"
+
+
 def unreachable(url: str, error: BaseException) -> str | None:
     """Return how we say that nobody listens at a URL; None for any other error."""
     if isinstance(error, ConnectionRefusedError):

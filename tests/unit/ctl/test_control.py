@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,8 @@ URL = "unix:///run/d.sock"
     ("answer", "text", "status", "of_status"),
     [
         (ConnectionRefusedError(), f"{URL} refused connection", 4, 4),
+        (ConnectionResetError(), f"{URL} refused connection", 4, 4),
+        (BrokenPipeError(), f"{URL} refused connection", 4, 4),
         (FileNotFoundError(), f"{URL} no such file", 7, 4),
         (Fault(FaultCode.UNKNOWN_METHOD), NO_NAMESPACE, 3, 4),
         ("2.0", None, 5, 4),
@@ -73,6 +76,17 @@ def test_the_call_before_a_command(
     else:
         assert "but the remote version is 2.0." in out
     assert Session({"getVersion": answer}).run("status")[1] == of_status
+
+
+def test_who_may_not_use_the_socket_is_told_who_may(tmp_path: Path) -> None:
+    session = Session({"getVersion": PermissionError(13, "Permission denied")})
+    path = tmp_path / "d.sock"
+    session.control.settings.url = f"unix://{path}"
+    session.run("status")
+    assert session.errors == ""  # nobody can see whose it is
+    path.touch(mode=0o660)
+    session.run("status")
+    assert session.errors.startswith(f"{path} is open only to root")
 
 
 @pytest.mark.parametrize("line", ["avail", "reread", "update", "add a", "remove a", "reload"])

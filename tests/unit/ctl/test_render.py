@@ -129,3 +129,10 @@ def test_who_is_not_there() -> None:
     assert render.unreachable("u", ConnectionRefusedError()) == "u refused connection"
     assert render.unreachable("u", FileNotFoundError()) == "u no such file"
     assert render.unreachable("u", PermissionError()) is None
+
+
+def test_denied() -> None:
+    assert render.denied("/s", "root", "ops") == (
+        "/s is open only to root and the members of group ops"
+    )
+    assert render.denied("/s", "joe", None) == "/s is open only to root, joe"
