@@ -119,7 +119,9 @@ def sdsuperd() -> Iterator[str]:
     yield from items(
         (
             ("0", "It was told to end."),
+            ("1", "A failure of the daemon itself."),
             ("2", "The command line or the configuration is wrong, or cannot be acted on."),
+            ("7", "With `ready=running`, a required program did not come up."),
         )
     )
     yield ".SH FILES"
