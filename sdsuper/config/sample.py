@@ -53,6 +53,7 @@ _EXAMPLES = {
     "command": "/bin/cat",
     "environment": 'A="1",B="2"',
     "events": "PROCESS_STATE",
+    "history_file": "~/.sdsuperctl_history",
     "log_rate": "1000/s",
     "priority_pattern": "^(?P<level>[A-Z]+) ",
     "sockets": "http=tcp://127.0.0.1:8080",
