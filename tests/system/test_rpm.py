@@ -16,6 +16,12 @@ pytestmark = [pytest.mark.booted, pytest.mark.rpm]
 UNIT = "sdsuperd.service"
 CONFIG = "/etc/sdsuper/sdsuper.conf"
 INI = "/etc/supervisord.d/web.ini"
+INSTANCE = """\
+[supervisord]
+user=root
+logfile=/var/log/sdsuper-blue/sdsuperd.log
+pidfile=/run/sdsuper-blue/sdsuperd.pid
+"""
 PROGRAM = "[program:web]\ncommand=sleep 4711\nstartsecs=0\n"
 
 
@@ -127,9 +133,13 @@ def test_running_wrote_nothing_into_the_package(machine: Container) -> None:
 def test_an_upgrade_leaves_the_programs_alone(machine: Container, packages: Packages) -> None:
     before = machine.show(UNIT, "MainPID"), pid_of(machine, "web")
     add_repository(machine, "second", packages.second(machine.suite))
+    machine.write("/etc/sdsuper/blue.conf", INSTANCE)
+    machine.systemctl("start", "sdsuperd@blue")
     told = machine.run("dnf", "-y", "upgrade", "sdsuper").stdout
     assert machine.run("rpm", "-q", "--qf", "%{release}", "sdsuper").stdout == "2"
-    assert "systemctl restart sdsuperd.service" in told
+    assert "systemctl restart sdsuperd.service sdsuperd@blue.service\n" in told
+    machine.systemctl("stop", "sdsuperd@blue")
+    machine.run("rm", "-r", "/var/lib/sdsuper-blue", "/var/log/sdsuper-blue")
     assert (machine.show(UNIT, "MainPID"), pid_of(machine, "web")) == before
     assert machine.show(UNIT, "NeedDaemonReload") == "no"
     assert machine.systemctl("is-enabled", UNIT) == "enabled\n"
