@@ -17,6 +17,7 @@ from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
 from sdsuper.config.model import Config, DaemonConfig, Note, Ready
+from sdsuper.config.strict import refuse_unsafe
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon import proctable, setup, signals
 from sdsuper.daemon.limits import DescriptorLimit
@@ -135,8 +136,7 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
 def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
     """Read the configuration while programs run: what the start would refuse is refused now."""
     config = load(path, overrides=overrides, plugins=MODULES)
-    if config.daemon.strict:
-        setup.refuse_unsafe(config)
+    refuse_unsafe(config)
     return config
 
 
@@ -181,8 +181,7 @@ def _run_once(
         early.append(Note(level, message))
 
     with contextlib.ExitStack() as stack:
-        if settings.strict:
-            setup.refuse_unsafe(config)
+        refuse_unsafe(config)
         setup.take_user(settings.user, note)
         if first:
             setup.demand_limits(settings, note)

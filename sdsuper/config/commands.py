@@ -15,6 +15,7 @@ from sdsuper.config.model import Config
 from sdsuper.config.sample import render_sample
 from sdsuper.config.servers import PluginModules
 from sdsuper.config.show import render_check, render_errors, render_ini, render_json
+from sdsuper.config.strict import refuse_unsafe
 from sdsuper.errors import ConfigError, UsageError
 
 
@@ -69,7 +70,9 @@ _config_option = click.option(
 def check(given: _Given, path: str | None) -> int:
     """Tell everything that is wrong; exit status 2 where there is an error."""
     try:
-        text, clean = render_check(_load(given, path))
+        config = _load(given, path)
+        refuse_unsafe(config)
+        text, clean = render_check(config)
     except ConfigError as error:
         click.echo(render_errors(error), nl=False)
         return error.exit_code

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import Any
 
+from sdsuper.config.strict import refuse_changeable
 from sdsuper.core.events import event_types
-from sdsuper.daemon.setup import refuse_changeable
 
 
 class Modules:

@@ -11,11 +11,10 @@ import ctypes
 import fcntl
 import os
 import resource
-import stat
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from sdsuper.config.model import Account, Config, DaemonConfig, ServerConfig
+from sdsuper.config.model import Account, DaemonConfig, ServerConfig
 from sdsuper.daemon import limits
 from sdsuper.daemon.identity import take_identity
 from sdsuper.errors import UsageError
@@ -54,43 +53,6 @@ def take_user(user: Account | None, report: Report) -> None:
     if os.getuid() != user.uid:
         take_identity(user)
     report(Level.INFO, f"Set uid to user {user.uid} succeeded")
-
-
-def refuse_unsafe(config: Config) -> None:
-    """Refuse what `strict=true` forbids.
-
-    Raises:
-        UsageError: An inet server can be reached from other machines without a password, or
-            somebody beside root can change what root will run.
-    """
-    for server in config.servers:
-        if server.family == "inet" and not server.username and not _is_loopback(server.host or ""):
-            raise UsageError(
-                f"strict=true: [{server.section}] can be reached from other machines without a "
-                "password; set username and password, or listen on 127.0.0.1"
-            )
-    if os.geteuid() != 0:
-        return
-    refuse_changeable(config.files)
-
-
-def refuse_changeable(paths: Iterable[str]) -> None:
-    """Refuse files and folders that others than root can change.
-
-    Raises:
-        UsageError: There is one.
-    """
-    for path in paths:
-        found = os.stat(path)
-        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise UsageError(
-                f"strict=true: {path} can be changed by others than root; "
-                "it must belong to root and be writable by root alone"
-            )
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def demand_limits(settings: DaemonConfig, report: Report) -> None:

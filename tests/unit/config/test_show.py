@@ -148,6 +148,27 @@ def test_check_tells_nothing_twice(main_file: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.splitlines() == [f"{missing}: no such file", "1 error"]
 
 
+def test_check_refuses_what_strict_refuses(
+    main_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main_file.write_text("[supervisord]\nstrict=true\n[inet_http_server]\nport=*:1\n")
+    main_file.chmod(0o666)
+    open_server = (
+        "[inet_http_server]: strict=true: can be reached from other machines without a password; "
+        "set username and password, or listen on 127.0.0.1"
+    )
+    for uid, files in ((0, [main_file]), (7, [])):
+        monkeypatch.setattr("os.geteuid", lambda uid=uid: uid)
+        assert run("check", "-c", str(main_file)) == 2
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == open_server
+        assert [line.partition(": strict=true: can be changed")[0] for line in lines[1:-1]] == [
+            str(file) for file in files
+        ]
+    main_file.write_text("[supervisord]\n[inet_http_server]\nport=*:1\n")
+    assert run("check", "-c", str(main_file)) == 0
+
+
 def test_an_unknown_key_is_an_error(main_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main_file.write_text("[supervisord]\nlogevel=info\n")
     assert run("check", "-c", str(main_file)) == 2
