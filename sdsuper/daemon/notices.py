@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -101,6 +99,9 @@ class NotifyFolder:
         return os.path.join(self._path, name)
 
     def _make(self) -> str:
+        import shutil  # here and below: half a megabyte, for those who have such programs
+        import tempfile
+
         runtime = runtime_directory(self._environ, os.getpid())
         # It is not ours to write to where [supervisord] user= gave up root.
         if runtime and os.access(runtime, os.W_OK | os.X_OK):
@@ -118,6 +119,8 @@ class NotifyFolder:
     def close(self) -> None:
         """Remove the directory."""
         if self._path is not None:
+            import shutil
+
             shutil.rmtree(self._path, ignore_errors=True)
             self._path = None
 

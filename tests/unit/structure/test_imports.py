@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
 
 def test_every_layer_is_in_the_table() -> None:
     assert {dotted(path).split(".")[0] for path in MODULES} - {""} <= set(MAY_IMPORT)
+
+
+RARELY_USED = {"bz2", "click", "json", "lzma", "psutil", "sdnotify", "shutil", "tempfile"}
+
+
+def test_a_daemon_starts_without_what_few_daemons_need() -> None:
+    """Each of them is memory for as long as it runs."""
+    # As it is started: tools that look at the tests may have imported anything.
+    code = "import sys, sdsuper.sdsuperd; print(*sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert RARELY_USED & set(told.stdout.split()) == set()
 
 
 @pytest.mark.parametrize(
