@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import time
 import traceback
@@ -138,7 +137,7 @@ class Executor:
         self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
         self._listening = ProgramSockets()
         self._fcgi = FcgiSockets(report)
-        self._daemon_mark = secrets.token_hex(8)
+        self._daemon_mark = os.urandom(8).hex()
         self._notify_folder = NotifyFolder(os.environ)
         self._outlets: dict[Namespec, Outlets] = {}
         # Of forgotten processes whose pipes something still holds; they end with the pipes.
