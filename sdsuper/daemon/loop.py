@@ -72,6 +72,8 @@ class Daemon:
         server_url: What children get as SUPERVISOR_SERVER_URL, None without a server.
         pools: The event listeners.
         service: What is told of the daemon to whoever started it.
+        updating: Held while groups are replaced: a second update at the same time would take for
+            stopped what the first one is about to start again.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Daemon:
         self.log = log
         self.server_url = server_url
         self.on_reopen: list[Callable[[], None]] = []
+        self.updating = asyncio.Lock()
         self._source = source
         self._facts: deque[Fact] = deque()
         self._handling = False

@@ -34,7 +34,12 @@ async def update_groups(daemon: Daemon, names: list[object]) -> list[object]:
         an array of structs with the keys name and change: removed, changed, added, or kept for a
         group that could not be stopped
     """
-    changes = _changes(daemon, {str(name) for name in names})
+    async with daemon.updating:
+        return await _update(daemon, {str(name) for name in names})
+
+
+async def _update(daemon: Daemon, wanted: Collection[str]) -> list[object]:
+    changes = _changes(daemon, wanted)
     old = [daemon.manager.groups[name] for name in (*changes.removed, *changes.changed)]
     up = _wanted_up(daemon, old)
     kept = await _stop_together(daemon, old)

@@ -89,6 +89,7 @@ class FakeDaemon:
         self.stdin_error: Exception | None = None
         self.changes = Changes()
         self.config_error: Exception | None = None
+        self.updating = asyncio.Lock()
         self._facts: list[Fact] = []
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._handling = False

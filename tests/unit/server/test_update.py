@@ -49,6 +49,27 @@ def test_all_stop_together_high_priorities_first() -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_second_update_waits_for_the_first(ends: bool) -> None:
+    """It must not take for stopped what the first one is about to start again."""
+
+    async def test() -> None:
+        caller, first = await begun("a", "b")
+        second = await caller.begin(UPDATE, [])
+        if ends:
+            caller.fake.submit(ShutdownRequested())
+        caller.fake.exit("b")
+        caller.fake.exit("a")
+        await settle()
+        assert outcome(first) == ("SHUTDOWN_STATE" if ends else told(b="changed", a="changed"))
+        assert outcome(second) == ("SHUTDOWN_STATE" if ends else [])
+        for name in ("a", "b"):
+            expected = ProcessState.STOPPED if ends else ProcessState.STARTING
+            assert caller.fake.process(name).state is expected
+
+    asyncio.run(test())
+
+
 def test_what_cannot_be_stopped_is_kept() -> None:
     async def test() -> None:
         caller = Caller(solo("a", startsecs=0), solo("b", startsecs=0))
