@@ -9,7 +9,7 @@ import faulthandler
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sdsuper import SUPERVISOR_VERSION, __version__
@@ -180,7 +180,7 @@ def _run_once(
     def note(level: Level, message: str) -> None:
         early.append(Note(level, message))
 
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as last, contextlib.ExitStack() as stack:
         refuse_unsafe(config)
         setup.take_user(settings.user, note)
         if first:
@@ -208,6 +208,7 @@ def _run_once(
         release_parent = None
         if first and not settings.nodaemon:
             release_parent = setup.daemonize(settings, log.log)
+            last.enter_context(_released_by_failure(release_parent))
         # Not before: a child of ours, as the daemon is by now, would not inherit it.
         setup.become_subreaper()
         if not proctable.is_readable():
@@ -225,6 +226,20 @@ def _run_once(
             journal_directory=os.environ.get(JOURNAL_DIRECTORY_VARIABLE, ""),
         )
         return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
+
+
+@contextlib.contextmanager
+def _released_by_failure(release_parent: Callable[[int], None]) -> Iterator[None]:
+    """Tell the parent of a failed start when nothing of the daemon is left: it may be tried again.
+
+    Raises:
+        StartError: What comes through.
+    """
+    try:
+        yield
+    except StartError as error:
+        release_parent(error.exit_code)
+        raise
 
 
 def _open_log(settings: DaemonConfig, journal: OwnJournal | None) -> OwnLog:
@@ -282,9 +297,9 @@ async def _serve(
         await web.close()
         signals.uninstall()
         daemon.close()
-    if release_parent is not None:
-        release_parent(0 if service.failure is None else StartError.exit_code)
     if service.failure is not None:
         raise StartError(f"the start failed: required process {service.failure}")
+    if release_parent is not None:
+        release_parent(0)
     # Asked at the very end: while replies were finished a restart may have become a shutdown.
     return Outcome(daemon.state is ManagerState.RESTARTING, service.up)

@@ -112,6 +112,7 @@ def test_daemonizing_fails_when_a_required_program_does() -> None:
     try:
         assert daemon_command(daemon).returncode == 7
         assert not (daemon.dir / "d.pid").exists()
+        assert daemon_command(daemon).returncode == 7  # nothing is in the way of another try
     finally:
         daemon._end(show=False)
 
