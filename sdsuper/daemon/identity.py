@@ -8,6 +8,8 @@ import pwd
 from sdsuper.config.model import Account
 from sdsuper.errors import UsageError
 
+CANNOT_DROP = "Can't drop privilege as nonroot user"
+
 
 class IdentityError(UsageError):
     """Why an identity could not be taken, in Supervisor's words."""
@@ -20,7 +22,7 @@ def take_identity(account: Account) -> None:
         IdentityError: It cannot be done; part of it may have been.
     """
     if os.geteuid() != 0:
-        raise IdentityError("Can't drop privilege as nonroot user")
+        raise IdentityError(CANNOT_DROP)
     try:
         entry = pwd.getpwuid(account.uid)
     except KeyError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from sdsuper.config.diff import Changes, diff
 from sdsuper.config.model import Config, GroupConfig
+from sdsuper.daemon import setup
 from sdsuper.errors import ConfigError, UsageError
 from sdsuper.values import Level
 
@@ -44,9 +45,12 @@ class Source:
         """Read what the daemon after this one will use, before anything is stopped for it.
 
         Raises:
-            UsageError: It does not load, or `strict` refuses it; the log says where.
+            UsageError: It does not load, or `strict` refuses it; the log says where. Or it names a
+                user whom we, who have given up root, cannot become.
         """
-        self.next = self._read_or_tell(report)
+        config = self._read_or_tell(report)
+        setup.refuse_other_user(config.daemon.user)
+        self.next = config
 
     def _read_or_tell(self, report: Callable[[Level, str], None]) -> Config:
         try:

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from sdsuper.config.model import Account, DaemonConfig, ServerConfig
 from sdsuper.daemon import limits
-from sdsuper.daemon.identity import take_identity
+from sdsuper.daemon.identity import CANNOT_DROP, take_identity
 from sdsuper.errors import UsageError
 from sdsuper.values import Level
 
@@ -53,6 +53,16 @@ def take_user(user: Account | None, report: Report) -> None:
     if os.getuid() != user.uid:
         take_identity(user)
     report(Level.INFO, f"Set uid to user {user.uid} succeeded")
+
+
+def refuse_other_user(user: Account | None) -> None:
+    """Refuse what `take_user` could not do, before anything is stopped for it.
+
+    Raises:
+        UsageError: Who is no longer root can become nobody else.
+    """
+    if user is not None and os.getuid() != user.uid and os.geteuid() != 0:
+        raise UsageError(CANNOT_DROP)
 
 
 def demand_limits(settings: DaemonConfig, report: Report) -> None:
