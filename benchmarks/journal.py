@@ -30,17 +30,7 @@ for data in batches:
 with open("/srv/writer", "w") as file:
     file.write(str(time.process_time() - before))
 """
-CONFIG = """\
-[supervisord]
-user=root
-logfile=/var/log/sdsuper/sdsuperd.log
-pidfile=/run/sdsuper/sdsuperd.pid
-[unix_http_server]
-file=/run/sdsuper/sdsuper.sock
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-[supervisorctl]
-serverurl=unix:///run/sdsuper/sdsuper.sock
+PROGRAMS = """\
 [program:single]
 command=python3 /srv/writer.py {lines} 1
 stdout_logfile=journal
@@ -144,7 +134,7 @@ def main() -> None:
     parser.add_argument("--suite", choices=SUITES, default=SUITES[-1])
     options = parser.parse_args()
     costs: dict[tuple[str, str], list[Cost]] = {}
-    with service_machine(options.suite, CONFIG.format(lines=options.lines)) as machine:
+    with service_machine(options.suite, PROGRAMS.format(lines=options.lines)) as machine:
         machine.write("/srv/writer.py", WRITER)
         machine.systemctl("start", UNIT)
         bench = Bench(machine, options.lines)

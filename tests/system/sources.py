@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.system.container import Container
-from tests.system.tree import place
+from tests.system.tree import install
 
 UNIT = "sdsuperd.service"
 
@@ -22,16 +22,15 @@ RateLimitIntervalSec=0
 
 
 @contextmanager
-def service_machine(suite: str, config: str) -> Iterator[Container]:
+def service_machine(suite: str, programs: str) -> Iterator[Container]:
     """Boot a machine with a service that is not started yet, and a journal that has room.
 
     Args:
         suite: The release it runs.
-        config: The text of sdsuper.conf.
+        programs: What its configuration says beside how to reach it.
     """
     with Container(suite) as made:
-        place(made, config)
+        install(made, programs)
         made.write("/etc/systemd/journald.conf.d/room.conf", _ROOM)
         made.systemctl("restart", "systemd-journald")
-        made.systemctl("daemon-reload")
         yield made

@@ -18,17 +18,7 @@ from tests.system.sources import UNIT, service_machine
 pytestmark = pytest.mark.booted
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """\
-[supervisord]
-user=root
-logfile=/var/log/sdsuper/sdsuperd.log
-pidfile=/run/sdsuper/sdsuperd.pid
-[unix_http_server]
-file=/run/sdsuper/sdsuper.sock
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-[supervisorctl]
-serverurl=unix:///run/sdsuper/sdsuper.sock
+PROGRAMS = """\
 [program:words]
 command=sh -c 'echo plain; echo "<3>bad"; printf "raw \\\\377\\\\n"; sleep 1; printf end; exit 3'
 stdout_logfile=journal
@@ -101,7 +91,7 @@ RUNNING = "3989f95a335040d2768d8f3f082bf8f2"
 
 @pytest.fixture(scope="module", params=SUITES)
 def machine(request: pytest.FixtureRequest) -> Iterator[Container]:
-    with service_machine(str(request.param), CONFIG) as made:
+    with service_machine(str(request.param), PROGRAMS) as made:
         made.write(f"/etc/systemd/system/{UNIT}.d/watchdog.conf", "[Service]\nWatchdogSec=4\n")
         made.systemctl("daemon-reload")
         made.systemctl("start", UNIT)

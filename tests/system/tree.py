@@ -34,13 +34,12 @@ serverurl=unix:///run/sdsuper/sdsuper.sock
 
 
 def install(machine: Container, programs: str) -> None:
-    """Put the commands and the unit where they belong; the daemon is not started."""
-    place(machine, _FRAME + programs)
-    machine.systemctl("daemon-reload")
+    """Put the commands and the unit where they belong; the daemon is not started.
 
-
-def place(machine: Container, config: str) -> None:
-    """Write the files of that, with a configuration that is complete."""
+    Args:
+        machine: Where.
+        programs: What its configuration says beside how to reach it.
+    """
     for name in ("sdsuper", "h11", "click", "psutil", "sdnotify"):
         found = importlib.util.find_spec(name)
         assert found is not None
@@ -51,5 +50,6 @@ def place(machine: Container, config: str) -> None:
         machine.copy_in(package, f"{LIBRARY}/{package.name}")
     for command in ("sdsuperd", "sdsuperctl"):
         machine.write(f"/usr/bin/{command}", _LAUNCHER.format(name=command), 0o755)
-    machine.write(CONFIG, config)
+    machine.write(CONFIG, _FRAME + programs)
     machine.copy_in(ROOT / "units" / "sdsuperd.service", UNIT)
+    machine.systemctl("daemon-reload")
