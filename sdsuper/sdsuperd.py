@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from sdsuper.daemon.lean import asyncio
+
+# isort: split
 import contextlib
 import dataclasses
 import faulthandler

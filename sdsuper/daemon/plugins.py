@@ -12,6 +12,7 @@ from typing import Any
 
 from sdsuper.config.strict import refuse_changeable
 from sdsuper.core.events import event_types
+from sdsuper.daemon.lean import complete_asyncio
 
 
 class Modules:
@@ -45,6 +46,7 @@ class Modules:
         self._prepare()
         module, _, path = spec.partition(":")
         found: Any = import_module(module.strip())
+        complete_asyncio()
         for name in path.strip().split("."):
             found = getattr(found, name)
         if not callable(found):
