@@ -20,8 +20,10 @@ from sdsuper.config.find import require_config
 from sdsuper.config.load import load
 from sdsuper.config.model import Config, DaemonConfig, Note, Ready
 from sdsuper.config.strict import refuse_unsafe
+from sdsuper.core.process import STRAYS_GRACE_MIN
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon import proctable, setup, signals
+from sdsuper.daemon.containment import Containment
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.ownjournal import OwnJournal, is_on_stderr
@@ -215,6 +217,11 @@ def _run_once(
         setup.become_subreaper()
         if not proctable.is_readable():
             log.log(Level.WARN, _NO_PROC)
+        # After daemonizing: a parent that waits in the daemon's leaf would not be the daemon.
+        cgroups = Containment.settle(log.log)
+        if cgroups is not None:
+            stack.callback(cgroups.close)
+            cgroups.end_leftovers(STRAYS_GRACE_MIN)
         pidfile = setup.PidFile(settings.pidfile)
         stack.callback(pidfile.remove)
         daemon = Daemon(
@@ -226,6 +233,7 @@ def _run_once(
             use_pidfds=os.environ.get(PIDFDS_VARIABLE) != "0",
             up=before is not None and before.up,
             journal_directory=os.environ.get(JOURNAL_DIRECTORY_VARIABLE, ""),
+            cgroups=cgroups,
         )
         return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
 

@@ -7,6 +7,18 @@
 The unit's own cgroup stays empty: version 2 allows no processes beside cgroups that controllers
 are enabled for. A process keeps its cgroup over restarts, until it is forgotten.
 
+*Entry.* A child that we fork ourselves enters its cgroup before it does anything else. One that
+comes by vfork has executed its program when we get to move it, and may have left children by then
+where it was born, in our own cgroup. So we look there afterwards: who is new and descends from
+the child is moved too, until a look finds nobody (see `Cgroup.pids` for why that proves it). Only
+one child is on its way at any time, so an orphan that is new there can be no other's.
+
+Moving takes a lock of the kernel for which a large host may wait for some milliseconds (an RCU
+grace period), once for many moves in a row. Measured beside it: a fork (it grows with our
+memory), a shell that enters and then executes the program (slower than all of this, and its
+failures are not ours to tell), and posix_spawn with a cgroup (as fast as no cgroup at all, but
+glibc has it since 2.39 only).
+
 Without delegation there is no `Containment`, and strays are found as `strays.py` says.
 """
 
@@ -16,8 +28,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 from collections.abc import Callable, Collection, Iterable
 
+from sdsuper.daemon import leftovers, proctable
 from sdsuper.systemd.cgroup import (
     DAEMON,
     Cgroup,
@@ -33,6 +47,13 @@ PROGRAMS = "programs"
 UNCONTAINED = "uncontained"
 
 _KILL = "cgroup.kill"  # since Linux 5.14
+
+_READ_BYTES = 65536
+
+_LOOKS_MAX = 10_000
+"""Looks for what a child has started; each that finds anybody moves them."""
+
+_GENERATIONS_MAX = 1000
 
 _WITHOUT = "processes get no cgroup of their own"
 
@@ -58,6 +79,7 @@ class Containment:
         self.uncontained = unit.child(UNCONTAINED)
         self._report = report
         self._lock: int | None = None
+        self._strangers = _Strangers()
         self._moved = False
         self._enabled: set[str] = set()
 
@@ -96,11 +118,13 @@ class Containment:
             above.make()
         if not os.path.exists(f"{self.programs.path}/{_KILL}"):
             raise OSError(errno.ENOSYS, "this kernel has no cgroup.kill (Linux 5.14 has)")
+        self._strangers.open(self.daemon)
 
     def close(self) -> None:
         """Remove what we made and is empty, and go back to where we came from."""
         if self._lock is None:
             return  # all of it is another daemon's
+        self._strangers.close()
         self.programs.remove()
         self.uncontained.remove()
         self._disable()
@@ -131,14 +155,37 @@ class Containment:
             OSError: It cannot be made.
         """
         cgroup = self.cgroup(name, contained=contained)
-        cgroup.make()
-        cgroup.thaw()
+        if not cgroup.make():
+            cgroup.reset()
         return cgroup
+
+    def entry(self, cgroup: Cgroup) -> Entry:
+        """Return the way of one child into its cgroup."""
+        return Entry(cgroup, self._strangers, self._report)
 
     def forget(self, name: Namespec) -> None:
         """Remove the cgroup of a process, unless something lives in it still."""
         for contained in (True, False):
             self.cgroup(name, contained=contained).remove()
+
+    def end_leftovers(self, grace: float, adopted: Collection[Cgroup] = ()) -> None:
+        """End what an earlier daemon has left in `programs`, and return when it is gone.
+
+        Nothing may be started before. What was left with containment=none lives on.
+
+        Args:
+            grace: Seconds between SIGTERM and SIGKILL.
+            adopted: Cgroups whose processes are ours now, and stay.
+        """
+        for each in self.programs.children():
+            if each in adopted or not each.populated:
+                continue
+            name = os.path.basename(each.path)
+            leftovers.end(each, grace, f"what an earlier daemon left of '{name}'", self._report)
+        for above in (self.programs, self.uncontained):
+            for each in above.children():
+                if each not in adopted:
+                    each.remove()
 
     # --- controllers --------------------------------------------------------------------------
 
@@ -194,6 +241,124 @@ class Containment:
         """Name what lives in the unit's own cgroup, where that is in the way."""
         pids = self.unit.pids() if error.errno == errno.EBUSY else []
         return f"; these live in {self.unit.path} itself: {pids}" if pids else ""
+
+
+class _Strangers:
+    """Who lives in the daemon's own cgroup besides the daemon."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+
+    def open(self, cgroup: Cgroup) -> None:
+        # Kept open: to open it takes four times as long as to read it.
+        self._fd = os.open(f"{cgroup.path}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def look(self) -> bytes:
+        """Return the pids, a line each, as the kernel tells them."""
+        if self._fd is None:
+            return b""
+        parts = []
+        offset = 0
+        while part := os.pread(self._fd, _READ_BYTES, offset):
+            parts.append(part)
+            offset += len(part)
+        return b"".join(parts)
+
+
+class Entry:
+    """The way of one child into its cgroup; one of the two is used.
+
+    Attributes:
+        cgroup: Where it goes.
+    """
+
+    def __init__(self, cgroup: Cgroup, strangers: _Strangers, report: Report) -> None:
+        self.cgroup = cgroup
+        self._strangers = strangers
+        self._report = report
+        self._before = b""
+
+    def enter(self) -> None:
+        """In the child, before anything else.
+
+        Raises:
+            OSError: It cannot be entered.
+        """
+        self.cgroup.enter(0)
+
+    def open(self) -> None:
+        """In the daemon, right before the child comes to be."""
+        self._before = self._strangers.look()
+
+    def bring(self, pid: int) -> None:
+        """In the daemon, right after: move the child, and what it has started meanwhile.
+
+        Raises:
+            OSError: It cannot be moved; then all of it was ended, and the child must be reaped.
+        """
+        try:
+            with contextlib.suppress(ProcessLookupError):  # it has ended, maybe not without heirs
+                self.cgroup.enter(pid)
+            self._bring_descendants(pid)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            self._each_descendant(pid, lambda each: os.kill(each, signal.SIGKILL))
+            raise
+
+    def _bring_descendants(self, child: int) -> None:
+        if not self._each_descendant(child, self.cgroup.enter):
+            self._report(
+                Level.CRITICAL,
+                f"what {child} starts runs away faster than it can be moved to {self.cgroup.path}",
+            )
+
+    def _each_descendant(self, child: int, act: Callable[[int], None]) -> bool:
+        """Act on what descends from a child and lives where we do, until nobody does.
+
+        Returns:
+            Whether it came to that; a tree that forks too fast is given up some time.
+        """
+        moved: set[int] = set()
+        before: set[int] | None = None
+        for _ in range(_LOOKS_MAX):
+            look = self._strangers.look()
+            if look == self._before:
+                return True
+            if before is None:
+                before = set(map(int, self._before.split()))
+            found = [
+                pid
+                for pid in map(int, look.split())
+                if pid not in before and _descends(pid, child, moved, before)
+            ]
+            if not found:
+                return True
+            for pid in found:
+                moved.add(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    act(pid)
+        return False
+
+
+def _descends(pid: int, child: int, moved: Collection[int], before: Collection[int]) -> bool:
+    """Whether a process that is new among us descends from a child, or is an orphan of its."""
+    own = os.getpid()
+    for _ in range(_GENERATIONS_MAX):
+        if pid in (child, own) or pid in moved:
+            return True
+        entry = proctable.look_up(pid)
+        if entry is None:
+            return True  # gone: what it leaves is found by the next look
+        pid = entry.parent
+        if pid == 0 or (pid in before and pid != own):
+            return False  # a helper's, a plug-in's, or whoever's
+    return False
 
 
 def _told(error: OSError) -> str:

@@ -33,7 +33,7 @@ from sdsuper.core.facts import (
     SpawnFailed,
 )
 from sdsuper.core.notice import Notice
-from sdsuper.daemon import environment
+from sdsuper.daemon import containment, environment
 from sdsuper.daemon.command import CommandError, resolve_command
 from sdsuper.daemon.fcgi import FcgiSockets
 from sdsuper.daemon.limits import DescriptorLimit
@@ -56,6 +56,7 @@ from sdsuper.daemon.stdin import QUEUE_BYTES, StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
+from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import ExitStatus, Level, Namespec, signal_name
 
 _FINISH_SECONDS = 5.0
@@ -76,6 +77,8 @@ class Invocation:
         notices: Where it does, None where it must not.
         seen: Its descendants when its stop began: pid -> start time.
         killed: It was sent SIGKILL; one that names another main process each time would never end.
+        cgroup: Where all that descends from it lives, None where it has none of its own.
+        adopted: An earlier daemon started it: what it leaves behind need not be a child of ours.
     """
 
     name: Namespec
@@ -92,6 +95,8 @@ class Invocation:
     notices: Notices | None
     seen: dict[int, int] = field(default_factory=dict)
     killed: bool = False
+    cgroup: Cgroup | None = None
+    adopted: bool = False
 
 
 class Executor:
@@ -107,6 +112,7 @@ class Executor:
         pools: Takes what event listeners say.
         server_url: What children get as SUPERVISOR_SERVER_URL.
         journal_directory: Where the journal is read, "" for systemd's own places.
+        cgroups: Those that are delegated to us, None where none are.
 
     Attributes:
         readback: Reads output back from the journal.
@@ -125,8 +131,10 @@ class Executor:
         *,
         use_pidfds: bool = True,
         journal_directory: str = "",
+        cgroups: containment.Containment | None = None,
     ) -> None:
         self._settings = settings
+        self._cgroups = cgroups
         self._limits = limits
         self._submit = submit
         self._report = report
@@ -225,6 +233,7 @@ class Executor:
     def close(self) -> None:
         """Let go of everything; every child is gone by then."""
         self.reaper.close()
+        self.strays.close()
         self._notify_folder.close()
         self._listening.close()
         self._fcgi.close()
@@ -253,7 +262,8 @@ class Executor:
         notices = None
         try:
             notices = self._listen(action, speaker)
-            child = self._make_child(action, mark, notices)
+            cgroup = self._make_cgroup(action)
+            child = self._make_child(action, mark, notices, cgroup)
         except Exception as error:
             if notices is not None:
                 notices.close()
@@ -276,6 +286,7 @@ class Executor:
             failure_fd=child.failure_fd,
             speaker=speaker,
             notices=notices,
+            cgroup=cgroup,
         )
         self._by_pid[child.pid] = invocation
         self._by_name[action.name] = invocation
@@ -300,7 +311,20 @@ class Executor:
         else:
             self.reaper.watch(child.pid)
 
-    def _make_child(self, action: Spawn, mark: str, notices: Notices | None) -> Child:
+    def _make_cgroup(self, action: Spawn) -> Cgroup | None:
+        if self._cgroups is None:
+            return None
+        contained = action.config.containment is Containment.TREE
+        try:
+            return self._cgroups.prepare(action.name, contained=contained)
+        except OSError as error:
+            raise SpawnError(
+                f"cannot make the cgroup of '{action.name.process}': {error}"
+            ) from None
+
+    def _make_child(
+        self, action: Spawn, mark: str, notices: Notices | None, cgroup: Cgroup | None
+    ) -> Child:
         config = action.config
         command = resolve_command(config, os.environ)
         outlets = self._outlets[action.name]
@@ -319,7 +343,10 @@ class Executor:
             sockets = self._listening.open(action.name)
             variables |= listen_variables(config.sockets)
             stdin = self._fcgi.open(action.name)
-            return spawn(config, command, variables, self._limits, sockets, stdin)
+            entry = None
+            if self._cgroups is not None and cgroup is not None:
+                entry = self._cgroups.entry(cgroup)
+            return spawn(config, command, variables, self._limits, sockets, stdin, entry)
         except SpawnError:
             self._fcgi.release(action.name)
             outlets.close_idle()
@@ -434,19 +461,30 @@ class Executor:
 
     def _end_strays(self, action: EndStrays) -> None:
         invocation = self._leaving[action.name, action.invocation]
-        self.strays.end(
-            action.name.process,
-            invocation.mark,
-            invocation.leader,
-            invocation.seen,
-            action.grace,
-            lambda: self._cleared(invocation),
-        )
+        name, leader = action.name.process, invocation.leader
+
+        def done() -> None:
+            self._cleared(invocation)
+
+        if invocation.cgroup is not None:
+            self.strays.empty(invocation.cgroup, name, leader, action.grace, done)
+        else:
+            self.strays.end(
+                name,
+                invocation.mark,
+                leader,
+                invocation.seen,
+                action.grace,
+                done,
+                adopted=invocation.adopted,
+            )
 
     def _cleared(self, invocation: Invocation) -> None:
         del self._leaving[invocation.name, invocation.number]
         for pipe in list(invocation.pipes):
             invocation.outlets.finish(pipe)
+        if invocation.name not in self._outlets:
+            self._forget_cgroup(invocation.name)
         self._submit(Cleared(invocation.name, invocation.number))
 
     def _forget(self, name: Namespec) -> None:
@@ -456,6 +494,11 @@ class Executor:
         outlets.release()
         self.readback.forget(name)
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
+        self._forget_cgroup(name)
+
+    def _forget_cgroup(self, name: Namespec) -> None:
+        if self._cgroups is not None:
+            self._cgroups.forget(name)  # it stays where something lives in it still
 
     # --- signals ------------------------------------------------------------------------------
 
@@ -464,9 +507,8 @@ class Executor:
         if invocation is None:
             self._report_gone(action, "No such process")
             return
-        if action.purpose is not Purpose.SIGNAL and invocation.containment is Containment.TREE:
-            for root in {invocation.leader, action.pid}:
-                invocation.seen |= self.strays.snapshot(root)
+        if action.purpose is not Purpose.SIGNAL:
+            self._prepare_end(invocation)
         if action.purpose is Purpose.KILL:
             invocation.killed = True
         if invocation.pid != invocation.leader:
@@ -481,6 +523,14 @@ class Executor:
             self._report_gone(action, str(error))
         except OSError as error:
             self._submit(SignalFailed(action.name, action.invocation, _failed(action, error)))
+
+    def _prepare_end(self, invocation: Invocation) -> None:
+        """See to it that a signal acts, and that what was started is known afterwards."""
+        if invocation.cgroup is not None:
+            invocation.cgroup.thaw()
+        elif invocation.containment is Containment.TREE:
+            for root in {invocation.leader, invocation.pid}:
+                invocation.seen |= self.strays.snapshot(root)
 
     def _report_gone(self, action: SendSignal, error: str) -> None:
         just = "just now" if action.purpose is Purpose.SIGNAL else "just"

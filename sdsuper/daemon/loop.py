@@ -31,6 +31,7 @@ from sdsuper.core.facts import (
 from sdsuper.core.manager import Manager
 from sdsuper.core.states import ManagerState, ProcessState
 from sdsuper.daemon.command import resolve_command
+from sdsuper.daemon.containment import Containment
 from sdsuper.daemon.execute import Executor
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownjournal import OwnJournal
@@ -87,6 +88,7 @@ class Daemon:
         use_pidfds: bool = True,
         up: bool = False,
         journal_directory: str = "",
+        cgroups: Containment | None = None,
     ) -> None:
         self.manager = Manager()
         self.settings: DaemonConfig = source.config.daemon
@@ -128,6 +130,7 @@ class Daemon:
             server_url,
             use_pidfds=use_pidfds,
             journal_directory=journal_directory,
+            cgroups=cgroups,
         )
         self._journal = log.journal or OwnJournal()
         if log.journal is not None or self.settings.journal:

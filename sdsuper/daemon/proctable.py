@@ -1,4 +1,4 @@
-"""What /proc says of our descendants (proc(5)); nothing here is kept between calls."""
+"""What /proc says of processes (proc(5)); nothing here is kept between calls."""
 
 from __future__ import annotations
 
@@ -99,6 +99,14 @@ def _stat(pid: int) -> tuple[bytes, list[bytes]] | None:
         return None
     head, _, tail = text.rpartition(b")")
     return head, tail.split()
+
+
+def pids() -> list[int]:
+    """Return all pids that the table shows, in no order; [] where there is no table."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
 
 
 def children(pid: int) -> list[int]:

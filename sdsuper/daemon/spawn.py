@@ -25,6 +25,7 @@ from typing import NoReturn
 
 from sdsuper.config.model import Account, ProcessConfig
 from sdsuper.daemon.command import Command
+from sdsuper.daemon.containment import Entry
 from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.errors import SdsuperError
@@ -45,7 +46,7 @@ class Failure:
     """A child that ended before it became its program.
 
     Attributes:
-        stage: "setuid", "chdir" or "exec".
+        stage: "cgroup", "setuid", "chdir" or "exec".
         errno: The error number, 0 where there is none.
     """
 
@@ -126,6 +127,7 @@ def spawn(
     limits: DescriptorLimit,
     sockets: Sequence[int] = (),
     stdin: int | None = None,
+    entry: Entry | None = None,
 ) -> Child:
     """Make a child that runs `command`.
 
@@ -136,6 +138,7 @@ def spawn(
         limits: What it gets as limit of descriptors.
         sockets: Its descriptors from 3 on.
         stdin: Its descriptor 0, None for a pipe from us.
+        entry: Its way into a cgroup of its own, None where it stays in ours.
 
     Raises:
         SpawnError: No child could be made: descriptors or process slots ran out.
@@ -151,9 +154,9 @@ def spawn(
             if account is not None and account.uid == os.geteuid():
                 account = None
             if account is None and not sockets:
-                child = _vfork(config, command, environment, pipes)
+                child = _vfork(config, command, environment, pipes, entry)
             else:
-                child = _fork(config, account, command, environment, pipes, sockets)
+                child = _fork(config, account, command, environment, pipes, sockets, entry)
     except OSError as error:
         pipes.close_own_ends()
         raise SpawnError(_fork_error(name, error)) from None
@@ -191,11 +194,17 @@ class _Popen(subprocess.Popen[bytes]):
 
 
 def _vfork(
-    config: ProcessConfig, command: Command, environment: Mapping[str, str], pipes: _Pipes
+    config: ProcessConfig,
+    command: Command,
+    environment: Mapping[str, str],
+    pipes: _Pipes,
+    entry: Entry | None,
 ) -> Child:
     stdin, stdout, stderr = pipes.child
     process = _Popen.__new__(_Popen)
     failure = None
+    if entry is not None:
+        entry.open()
     try:
         process.__init__(  # type: ignore[misc]
             command.argv,
@@ -219,7 +228,21 @@ def _vfork(
         )
         os.write(stderr, failure_text(failure).encode(errors="surrogateescape"))
     process.returncode = 0  # whoever reaps it is not this object
+    if entry is not None and failure is None:
+        failure = _bring(entry, process.pid, stderr)
     return Child(process.pid, pipes.stdin, pipes.stdout, pipes.stderr, failure)
+
+
+def _bring(entry: Entry, pid: int, stderr: int) -> Failure | None:
+    """See a child that has executed its program into its cgroup; end it where that fails."""
+    try:
+        entry.bring(pid)
+    except OSError as error:
+        failure = Failure("cgroup", error.errno or 0, entry.cgroup.path)
+        os.write(stderr, failure_text(failure).encode(errors="surrogateescape"))
+        os.waitpid(pid, 0)
+        return failure
+    return None
 
 
 def failure_text(failure: Failure) -> str:
@@ -230,6 +253,8 @@ def failure_text(failure: Failure) -> str:
             told = f"couldn't setuid to {failure.detail}"
         case "chdir":
             told = f"couldn't chdir to {failure.detail}: {reason}"
+        case "cgroup":
+            told = f"couldn't enter the cgroup {failure.detail}: {reason}"
         case _:
             told = f"couldn't exec {failure.detail}: {reason}"
     return f"supervisor: {told}\nsupervisor: child process was not spawned\n"
@@ -242,6 +267,7 @@ def _fork(
     environment: Mapping[str, str],
     pipes: _Pipes,
     sockets: Sequence[int],
+    entry: Entry | None,
 ) -> Child:
     told, tell = os.pipe2(os.O_CLOEXEC)
     # A signal that arrives in the child before exec would run the daemon's handler there and
@@ -250,7 +276,7 @@ def _fork(
     try:
         pid = os.fork()
         if pid == 0:
-            _become(config, account, command, environment, pipes.child, tell, sockets)
+            _become(config, account, command, environment, pipes.child, tell, sockets, entry)
         # The child does it too; whoever comes first, a signal to the group finds the group.
         with contextlib.suppress(OSError):  # it has, or it has even executed its program
             os.setpgid(pid, pid)
@@ -272,6 +298,7 @@ def _become(
     standard: tuple[int, int, int],
     tell: int,
     sockets: Sequence[int],
+    entry: Entry | None,
 ) -> NoReturn:
     """In the child: become the program, or tell why not and exit."""
     stage, detail = "exec", command.argv[0]
@@ -280,6 +307,9 @@ def _become(
         os.setpgid(0, 0)
         tell = _take_fds((*standard, *sockets), tell)
         _restore_signals()
+        if entry is not None:  # while we may
+            stage, detail = "cgroup", entry.cgroup.path
+            entry.enter()
         if account is not None:
             stage, detail = "setuid", str(account.uid)
             take_identity(account)

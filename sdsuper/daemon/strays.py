@@ -1,5 +1,8 @@
 """What an invocation leaves behind is ended before anything takes its place.
 
+Where it has a cgroup, what lives in there is what it left, and `leftovers.py` ends it. The rest of
+this is for where no cgroups are delegated to us.
+
 The daemon is a child subreaper (prctl(2)): a process whose parent died becomes our child, and
 stays one until we reap it, so its pid cannot be taken by another meanwhile. A stray is known by
 its process group (that of the main process), by the mark that each invocation puts into the
@@ -9,11 +12,16 @@ from one of these.
 A stray that left the process group, wiped its environment and forked itself away before the
 stop is told from other programs' strays by nothing that an unprivileged look at the process
 table shows. Such a process is reaped when it ends, but not ended.
+
+An adopted invocation was started by an earlier daemon, at whose death its strays became children
+of somebody else. They are looked for in the whole table, by group and mark, and waited for by
+pidfd.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -21,6 +29,8 @@ from dataclasses import dataclass, field
 
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
+from sdsuper.daemon.leftovers import Emptying
+from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import Level
 
 _KILL_AGAIN_AFTER = 0.05
@@ -44,6 +54,8 @@ class Sweep:
     beyond: set[tuple[int, int]] = field(default_factory=set)  # another user's, out of our reach
     killing: bool = False
     timer: asyncio.TimerHandle | None = None
+    adopted: bool = False
+    watched: dict[tuple[int, int], int] = field(default_factory=dict)  # pidfds, where adopted
 
 
 class Strays:
@@ -57,11 +69,44 @@ class Strays:
         self._is_main = is_main
         self._report = report
         self._sweeps: list[Sweep] = []
+        self._emptyings: set[Emptying] = set()
 
     @property
     def busy(self) -> bool:
         """Whether any sweep is under way."""
-        return bool(self._sweeps)
+        return bool(self._sweeps or self._emptyings)
+
+    def close(self) -> None:
+        """Stop; what is left lives on."""
+        for emptying in self._emptyings:
+            emptying.close()
+        self._emptyings.clear()
+        for sweep in self._sweeps:
+            _let_go(sweep)
+        self._sweeps.clear()
+
+    def empty(
+        self, cgroup: Cgroup, name: str, pid: int, grace: float, done: Callable[[], None]
+    ) -> None:
+        """End what is left in the cgroup of an invocation, whoever its parent is.
+
+        Args:
+            cgroup: The cgroup.
+            name: Of the process, for the log.
+            pid: Its main process had.
+            grace: Seconds between SIGTERM and SIGKILL.
+            done: Called once, when nothing is left; at once where nothing was.
+        """
+        if not cgroup.populated:
+            done()
+            return
+
+        def emptied() -> None:
+            self._emptyings.discard(emptying)
+            done()
+
+        emptying = Emptying(cgroup, name, pid, grace, self._report, emptied)
+        self._emptyings.add(emptying)
 
     def snapshot(self, pid: int) -> dict[int, int]:
         """Return the descendants of a main process that is about to be stopped."""
@@ -76,6 +121,8 @@ class Strays:
         seen: dict[int, int],
         grace: float,
         done: Callable[[], None],
+        *,
+        adopted: bool = False,
     ) -> None:
         """End what is left of an invocation: SIGTERM, `grace` seconds, SIGKILL until all is gone.
 
@@ -86,8 +133,10 @@ class Strays:
             seen: What `snapshot` returned, {} without one.
             grace: Seconds between SIGTERM and SIGKILL.
             done: Called once, when nothing is left; at once where nothing was.
+            adopted: An earlier daemon started it: its strays need not be our children.
         """
-        sweep = Sweep(name, f"{INVOCATION_VARIABLE}={invocation}".encode(), pid, seen, done)
+        mark = f"{INVOCATION_VARIABLE}={invocation}".encode()
+        sweep = Sweep(name, mark, pid, seen, done, adopted=adopted)
         left = self._find(sweep)
         if left is not None and not left:
             done()
@@ -113,8 +162,7 @@ class Strays:
             self._signal(sweep, left or (), number)
             return
         self._sweeps.remove(sweep)
-        if sweep.timer is not None:
-            sweep.timer.cancel()
+        _let_go(sweep)
         sweep.done()
 
     def _kill(self, sweep: Sweep) -> None:
@@ -140,6 +188,8 @@ class Strays:
         that is just exiting: its environment is gone already while its children are still its
         own, so it cannot be told whose it is until it has ended.
         """
+        if sweep.adopted:
+            return self._find_anywhere(sweep)
         before = self._orphans()
         for _ in range(_LOOKS):
             if not before:
@@ -156,6 +206,47 @@ class Strays:
                 ]
             before = after
         return None
+
+    def _find_anywhere(self, sweep: Sweep) -> list[proctable.Entry] | None:
+        """Return what is left alive of an adopted invocation, None where that changes too fast.
+
+        Who has its pid by now, if anybody, leads a group of its own by that number.
+        """
+        leader = proctable.look_up(sweep.group)
+        if leader is not None and not leader.zombie:
+            ours = proctable.has_variable(leader.pid, sweep.mark)
+            ours = ours or sweep.seen.get(leader.pid) == leader.started
+            sweep.group = sweep.group if ours else 0
+        before: set[tuple[int, int]] | None = None
+        for _ in range(_LOOKS):
+            roots = [pid for pid in proctable.pids() if pid != os.getpid()]
+            roots = [pid for pid in roots if not self._is_main(pid) and self._belongs(sweep, pid)]
+            found = [proctable.look_up(pid) for pid in proctable.tree(roots)]
+            left = [entry for entry in found if entry is not None and not entry.zombie]
+            left = [entry for entry in left if entry.key not in sweep.beyond]
+            keys = {entry.key for entry in left}
+            if keys == before:
+                self._wait_for(sweep, left)
+                return left
+            before = keys
+        return None
+
+    def _wait_for(self, sweep: Sweep, entries: Iterable[proctable.Entry]) -> None:
+        """Look again when one of these has ended: nobody tells us of another's children."""
+        loop = asyncio.get_running_loop()
+        for entry in entries:
+            if entry.key in sweep.watched:
+                continue
+            with contextlib.suppress(OSError):  # gone, or no pidfds: the next SIGKILL looks again
+                pidfd = os.pidfd_open(entry.pid)
+                sweep.watched[entry.key] = pidfd
+                loop.add_reader(pidfd, self._ended_elsewhere, sweep, entry.key)
+
+    def _ended_elsewhere(self, sweep: Sweep, key: tuple[int, int]) -> None:
+        pidfd = sweep.watched.pop(key)
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        self._advance(sweep)
 
     def _orphans(self) -> list[int]:
         return [pid for pid in proctable.children(os.getpid()) if not self._is_main(pid)]
@@ -189,6 +280,15 @@ class Strays:
                 asyncio.get_running_loop().call_soon(self.look_again)
             except OSError:
                 continue  # gone meanwhile
+
+
+def _let_go(sweep: Sweep) -> None:
+    if sweep.timer is not None:
+        sweep.timer.cancel()
+    for pidfd in sweep.watched.values():
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+    sweep.watched.clear()
 
 
 def _signal_same(entry: proctable.Entry, number: signal.Signals) -> None:

@@ -24,6 +24,7 @@ NAME_BYTES = 120
 
 _MOUNT_ROOT, _MOUNT_POINT = 3, 4  # fields of /proc/PID/mountinfo (proc(5))
 _READ_BYTES = 65536
+_LINKS_WITHOUT_CHILDREN = 2
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.@+=-]")
 
 
@@ -149,17 +150,32 @@ class Cgroup:
         """Whether it exists."""
         return os.path.isdir(self.path)
 
-    def make(self) -> None:
-        """Make it, unless it is there.
+    def make(self) -> bool:
+        """Make it, unless it is there; return whether it was made.
 
         Raises:
-            OSError: It cannot be made, or a file has that name.
+            OSError: It cannot be made.
         """
         try:
             os.mkdir(self.path)
         except FileExistsError:
-            if not self.exists():
-                raise
+            return False
+        return True
+
+    def reset(self) -> None:
+        """Take away what processes have changed in a cgroup that was theirs and is empty now.
+
+        A cgroup of their own below it, or a controller that they enabled, and no process
+        could enter it any more; frozen, the next process would be so.
+        """
+        with contextlib.suppress(OSError):
+            if os.stat(self.path).st_nlink > _LINKS_WITHOUT_CHILDREN:
+                for each in self.below():
+                    with contextlib.suppress(OSError):
+                        os.rmdir(each.path)
+                for controller in self.enabled():
+                    self.write("cgroup.subtree_control", f"-{controller}")
+        self.thaw()
 
     def remove(self) -> bool:
         """Remove it and all cgroups below it; return whether it is gone.
