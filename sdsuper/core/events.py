@@ -137,10 +137,12 @@ class ProcessExited(ProcessStateChange):
 
     expected: bool
     pid: int
+    oom: bool = False
 
     def tokens(self) -> tuple[str, ...]:
-        """Return whether the exit code was expected, and the pid."""
-        return (f"expected:{int(self.expected)}", f"pid:{self.pid}")
+        """Return whether the exit code was expected, the pid, and `oom:1` where memory ran out."""
+        told = (f"expected:{int(self.expected)}", f"pid:{self.pid}")
+        return (*told, "oom:1") if self.oom else told
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sdsuper.config.model import GroupConfig
+from sdsuper.core.history import DAEMON, Requester
 from sdsuper.core.notice import Notice
 from sdsuper.values import ExitStatus, Namespec
 
@@ -14,6 +15,7 @@ class StartRequested:
     """An operator asked for this process to be up."""
 
     name: Namespec
+    by: Requester = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class StopRequested:
     """An operator asked for this process to be down."""
 
     name: Namespec
+    by: Requester = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class SignalRequested:
 
     name: Namespec
     signal: int
+    by: Requester = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +55,29 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The main process of an invocation was reaped and its pipes were drained."""
+    """The main process of an invocation was reaped and its pipes were drained.
+
+    Attributes:
+        oom: Whether the kernel killed it for want of memory.
+    """
 
     name: Namespec
     invocation: int
     status: ExitStatus
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """The answer to `EndStrays`: nothing that the invocation started is alive any more."""
+    """The answer to `EndStrays`: nothing that the invocation started is alive any more.
+
+    Attributes:
+        strays: How many processes had to be ended.
+    """
 
     name: Namespec
     invocation: int
+    strays: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,7 @@ class GroupAdded:
 
     config: GroupConfig
     start: frozenset[str] | None = None
+    by: Requester = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +131,14 @@ class DaemonStarted:
 class ShutdownRequested:
     """Stop everything in order, then end. Also turns a restart under way into a shutdown."""
 
+    by: Requester = DAEMON
+
 
 @dataclass(frozen=True, slots=True)
 class RestartRequested:
     """Stop everything in order, then start anew with the configuration read again."""
+
+    by: Requester = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +151,7 @@ class ShutdownBegan:
     """The manager says: the daemon is stopping, so start nothing; your own turn is to come."""
 
     name: Namespec
+    by: Requester = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,7 @@ class ShutdownReached:
     """The manager says: the daemon is stopping, and it is your turn."""
 
     name: Namespec
+    by: Requester = DAEMON
 
 
 ProcessFact = (

@@ -60,9 +60,13 @@ from sdsuper.core.facts import (
     StepFact,
     StopRequested,
 )
+from sdsuper.core.history import AUTOSTART, DAEMON, PastInvocation, Requester, remembered
 from sdsuper.core.process import Process, step
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.values import Instant, Level, Namespec
+
+FORGOTTEN_MAX = 64
+"""Processes without a group whose history is kept: `update` takes a group out and in again."""
 
 REPORT_INTERVAL = 3.0
 """Seconds between two `waiting for ... to die` lines at least."""
@@ -86,10 +90,12 @@ class _Shutdown:
         pending: Those of them that are not down.
         report_at: Monotonic second at which to say again who is waited for.
         finished: Whether `Finish` was given out.
+        by: Who asked for it first.
     """
 
     levels: list[tuple[Namespec, ...]]
     report_at: float
+    by: Requester = DAEMON
     reached: set[Namespec] = field(default_factory=set)
     pending: set[Namespec] = field(default_factory=set)
     finished: bool = False
@@ -102,16 +108,20 @@ class Manager:
         state: State of the daemon.
         groups: Active groups by name, ascending by priority.
         processes: Every process of the active groups.
+        histories: The latest invocations of each that are over, the latest last.
     """
 
     state: ManagerState
     groups: dict[str, Group]
     processes: dict[Namespec, Process]
+    histories: dict[Namespec, tuple[PastInvocation, ...]]
 
     def __init__(self) -> None:
         self.state = ManagerState.RUNNING
         self.groups = {}
         self.processes = {}
+        self.histories = {}
+        self._forgotten: dict[Namespec, None] = {}  # in the order in which they were
         self._started = False
         self._invocations = 0
         self._deadlines: list[tuple[float, Namespec]] = []
@@ -184,10 +194,10 @@ class Manager:
                 self._remove(group, actions)
             case DaemonStarted():
                 self._start(now, actions)
-            case ShutdownRequested():
-                self._stop(ManagerState.SHUTDOWN, now, actions)
-            case RestartRequested():
-                self._stop(ManagerState.RESTARTING, now, actions)
+            case ShutdownRequested(by=by):
+                self._stop(ManagerState.SHUTDOWN, by, now, actions)
+            case RestartRequested(by=by):
+                self._stop(ManagerState.RESTARTING, by, now, actions)
             case DeadlinePassed():
                 self._pass_deadlines(fact, now, actions)
             case _:
@@ -206,8 +216,23 @@ class Manager:
         self.processes[name] = after
         actions += follows
         self._keep_deadline(before, after, fact)
+        self._remember(before, after)
         if self._shutdown is not None:
             self._watch(self._shutdown, before, after, now, actions)
+
+    # --- history --------------------------------------------------------------------------------
+
+    def _remember(self, before: Process, after: Process) -> None:
+        if after.past is not None and after.past is not before.past:
+            history = self.histories.get(after.name, ())
+            self.histories[after.name] = remembered(history, after.past)
+
+    def _forget_history_later(self, name: Namespec) -> None:
+        if name in self.histories:
+            self._forgotten[name] = None
+        while len(self._forgotten) > FORGOTTEN_MAX:
+            oldest = next(iter(self._forgotten))
+            del self._forgotten[oldest], self.histories[oldest]
 
     # --- deadlines ------------------------------------------------------------------------------
 
@@ -261,14 +286,15 @@ class Manager:
         if not self._started or self._shutdown is not None:
             return
         if fact.start is None:
-            self._autostart(names, now, actions)
+            self._autostart(names, AUTOSTART if fact.by == DAEMON else fact.by, now, actions)
             return
         for name in names:
             if name.process in fact.start:
-                self._step(name, StartRequested(name), now, actions)
+                self._step(name, StartRequested(name, fact.by), now, actions)
 
     def _newborn(self, name: Namespec, config: ProcessConfig) -> Process:
         ghost = self._ghosts.get(name)
+        self._forgotten.pop(name, None)
         return Process(name=name, config=config, residue=ghost.invocation if ghost else None)
 
     def _insert(self, group: Group) -> None:
@@ -292,6 +318,7 @@ class Manager:
                 self._ghosts[each] = process
             if self._shutdown is not None:
                 self._shutdown.pending.discard(each)
+            self._forget_history_later(each)
             actions.append(Forget(each))
         actions.append(Publish(events.ProcessGroupRemoved(name)))
 
@@ -303,6 +330,8 @@ class Manager:
             return
         ghost, follows = step(before, fact, now)
         actions += [each for each in follows if not isinstance(each, Publish)]
+        if name in self.histories:
+            self._remember(before, ghost)
         if ghost.pid or ghost.residue is not None:
             self._ghosts[name] = ghost
             self._keep_deadline(before, ghost, fact)
@@ -317,17 +346,21 @@ class Manager:
             return
         self._started = True
         actions.append(Publish(events.SupervisorRunning()))
-        self._autostart(self.names_in_order(), now, actions)
+        self._autostart(self.names_in_order(), AUTOSTART, now, actions)
 
-    def _autostart(self, names: Iterable[Namespec], now: Instant, actions: list[Action]) -> None:
+    def _autostart(
+        self, names: Iterable[Namespec], by: Requester, now: Instant, actions: list[Action]
+    ) -> None:
         for name in names:
             process = self.processes[name]
             if process.config.autostart and process.started is None:
-                self._step(name, StartRequested(name), now, actions)
+                self._step(name, StartRequested(name, by), now, actions)
 
     # --- shutdown -------------------------------------------------------------------------------
 
-    def _stop(self, state: ManagerState, now: Instant, actions: list[Action]) -> None:
+    def _stop(
+        self, state: ManagerState, by: Requester, now: Instant, actions: list[Action]
+    ) -> None:
         if self._shutdown is not None:
             if state is ManagerState.SHUTDOWN:
                 self.state = state
@@ -335,10 +368,10 @@ class Manager:
         self.state = state
         actions.append(Publish(events.SupervisorStopping()))
         for name in self.processes:
-            self._step(name, ShutdownBegan(name), now, actions)
+            self._step(name, ShutdownBegan(name, by), now, actions)
         for name in tuple(self._ghosts):
-            self._step_ghost(name, ShutdownReached(name), now, actions)
-        self._shutdown = _Shutdown(levels=self._levels(), report_at=now.mono)
+            self._step_ghost(name, ShutdownReached(name, by), now, actions)
+        self._shutdown = _Shutdown(levels=self._levels(), report_at=now.mono, by=by)
 
     def _levels(self) -> list[tuple[Namespec, ...]]:
         levels = []
@@ -362,7 +395,7 @@ class Manager:
             return
         became_unknown = after.state is ProcessState.UNKNOWN and before.state is not after.state
         if became_unknown:
-            self._step(after.name, ShutdownReached(after.name), now, actions)
+            self._step(after.name, ShutdownReached(after.name, shutdown.by), now, actions)
         elif _is_down(after):
             shutdown.pending.discard(after.name)
         else:
@@ -374,7 +407,7 @@ class Manager:
             level = [name for name in shutdown.levels.pop() if name in self.processes]
             shutdown.reached.update(level)
             for name in level:
-                self._step(name, ShutdownReached(name), now, actions)
+                self._step(name, ShutdownReached(name, shutdown.by), now, actions)
         if shutdown.finished:
             return
         haunted = any(ghost.deadline is not None for ghost in self._ghosts.values())

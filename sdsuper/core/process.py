@@ -74,8 +74,23 @@ from sdsuper.core.facts import (
     StepFact,
     StopRequested,
 )
+from sdsuper.core.history import (
+    AUTORESTART,
+    NO_ATTEMPT,
+    OUT_OF_MEMORY,
+    SIGNALS_MAX,
+    Attempt,
+    Ending,
+    Next,
+    PastInvocation,
+    Requester,
+    Signalled,
+    describe_end,
+    ending_of,
+)
 from sdsuper.core.notice import SILENT, Notice, Told
 from sdsuper.core.restart import (
+    Decision,
     ExitedByItself,
     FailedStart,
     GiveUp,
@@ -109,6 +124,7 @@ class ExitRecord:
         at: When it was reaped.
         expected: Whether its code was among `exitcodes` (and it had been up for startsecs).
         invocation: Its number.
+        oom: Whether the kernel killed it for want of memory.
     """
 
     pid: int
@@ -116,6 +132,7 @@ class ExitRecord:
     at: Instant
     expected: bool
     invocation: int = 0
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +159,8 @@ class Process:
         told: What the child of the latest start attempt said of itself.
         watchdog: Seconds within which that child must ping, 0.0 = it need not.
         failing: Why that child is being ended although it is wanted up, None = it is not.
+        attempt: Who asked for the latest start attempt, and for its end.
+        past: The latest invocation that is over, None = none is; the manager keeps those before.
     """
 
     name: Namespec
@@ -166,6 +185,8 @@ class Process:
     told: Told = SILENT
     watchdog: float = 0.0
     failing: str | None = None
+    attempt: Attempt = NO_ATTEMPT
+    past: PastInvocation | None = None
 
     @property
     def spawning(self) -> bool:
@@ -211,24 +232,24 @@ def step(
     """
     turn = _Turn(process, now, process.invocation + 1 if fresh is None else fresh)
     match fact:
-        case StartRequested():
-            _start_requested(turn)
-        case StopRequested():
-            _stop_requested(turn)
-        case SignalRequested(signal=signal):
-            _signal_requested(turn, signal)
+        case StartRequested(by=by):
+            _start_requested(turn, by)
+        case StopRequested(by=by):
+            _stop_requested(turn, by)
+        case SignalRequested(signal=signal, by=by):
+            _signal_requested(turn, signal, by)
         case Spawned(invocation=invocation, pid=pid):
             if process.spawning and invocation == process.invocation:
                 _spawned(turn, pid)
         case SpawnFailed(invocation=invocation, error=error):
             if process.spawning and invocation == process.invocation:
                 _spawn_failed(turn, error)
-        case Exited(invocation=invocation, status=status):
+        case Exited(invocation=invocation, status=status, oom=oom):
             if (process.pid or process.spawning) and invocation == process.invocation:
-                _exited(turn, status)
-        case Cleared(invocation=invocation):
+                _exited(turn, status, oom=oom)
+        case Cleared(invocation=invocation, strays=strays):
             if invocation == process.residue:
-                _cleared(turn)
+                _cleared(turn, strays)
         case SignalFailed(invocation=invocation, error=error):
             if process.pid and invocation == process.invocation:
                 _signal_failed(turn, error)
@@ -238,10 +259,10 @@ def step(
         case DeadlinePassed():
             if process.deadline is not None and process.deadline <= now.mono:
                 _deadline_passed(turn)
-        case ShutdownBegan():
-            _shutdown_began(turn)
-        case ShutdownReached():
-            _shutdown_reached(turn)
+        case ShutdownBegan(by=by):
+            _shutdown_began(turn, by)
+        case ShutdownReached(by=by):
+            _shutdown_reached(turn, by)
         case _:
             assert_never(fact)
     return turn.process, (*turn.urgent, *turn.told)
@@ -313,8 +334,9 @@ def _event(process: Process, left: ProcessState) -> events.Event:
             ended = left is not ProcessState.BACKOFF and process.spawned is not None
             return events.ProcessStopped(name, left, _dead_pid(process) if ended else 0)
         case ProcessState.EXITED:
-            expected = process.last_exit is not None and process.last_exit.expected
-            return events.ProcessExited(name, left, expected, _dead_pid(process))
+            end = process.last_exit
+            assert end is not None
+            return events.ProcessExited(name, left, end.expected, end.pid, end.oom)
         case ProcessState.FATAL:
             return events.ProcessFatal(name, left)
         case ProcessState.UNKNOWN:
@@ -330,10 +352,10 @@ def _dead_pid(process: Process) -> int:
 # --- what operators ask for ---------------------------------------------------------------------
 
 
-def _start_requested(turn: _Turn) -> None:
+def _start_requested(turn: _Turn, by: Requester) -> None:
     match turn.process.state:
         case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
-            _start(turn, backoff=0)
+            _start(turn, by, backoff=0)
         case ProcessState.STOPPING:
             turn.log(Level.WARN, f"process '{turn.process.name.process}' already running")
         case ProcessState.STARTING | ProcessState.RUNNING | ProcessState.BACKOFF:
@@ -344,11 +366,12 @@ def _start_requested(turn: _Turn) -> None:
             assert_never(turn.process.state)
 
 
-def _stop_requested(turn: _Turn) -> None:
+def _stop_requested(turn: _Turn, by: Requester) -> None:
     match turn.process.state:
         case ProcessState.STARTING | ProcessState.RUNNING:
-            _stop(turn)
+            _stop(turn, by)
         case ProcessState.BACKOFF:
+            _note_stop(turn, by)
             name = turn.process.name.process
             turn.log(Level.DEBUG, f"Attempted to kill {name}, which is in BACKOFF state.")
             turn.enter(ProcessState.STOPPED, wanted=Wanted.DOWN)
@@ -360,10 +383,13 @@ def _stop_requested(turn: _Turn) -> None:
             assert_never(turn.process.state)
 
 
-def _signal_requested(turn: _Turn, signal: int) -> None:
+def _signal_requested(turn: _Turn, signal: int, by: Requester) -> None:
     process = turn.process
     name = process.name.process
     if process.state in SIGNALLABLE_STATES and process.pid:
+        sent = process.attempt.signals[1 - SIGNALS_MAX :]
+        signals = (*sent, Signalled(signal, turn.now, by))
+        turn.change(attempt=replace(process.attempt, signals=signals))
         turn.log(Level.DEBUG, f"sending {name} (pid {process.pid}) sig {signal_name(signal)}")
         turn.signal(signal, to_group=False, purpose=Purpose.SIGNAL)
     else:
@@ -376,7 +402,7 @@ def _signal_requested(turn: _Turn, signal: int) -> None:
 # --- how a child comes and goes -----------------------------------------------------------------
 
 
-def _start(turn: _Turn, *, backoff: int) -> None:
+def _start(turn: _Turn, by: Requester, *, backoff: int) -> None:
     turn.enter(
         ProcessState.STARTING,
         backoff=backoff,
@@ -391,6 +417,7 @@ def _start(turn: _Turn, *, backoff: int) -> None:
         told=SILENT,
         watchdog=float(turn.process.config.watchdog),
         failing=None,
+        attempt=Attempt(by),
     )
     if turn.process.residue is None:
         turn.spawn()
@@ -398,7 +425,7 @@ def _start(turn: _Turn, *, backoff: int) -> None:
 
 def _start_again(turn: _Turn) -> None:
     turn.change(restarts=turn.process.restarts + 1)
-    _start(turn, backoff=turn.process.backoff)
+    _start(turn, AUTORESTART, backoff=turn.process.backoff)
 
 
 def _spawned(turn: _Turn, pid: int) -> None:
@@ -419,7 +446,16 @@ def _spawned(turn: _Turn, pid: int) -> None:
 
 def _spawn_failed(turn: _Turn, error: str) -> None:
     turn.log(Level.INFO, f"spawnerr: {error}")
-    turn.change(spawnerr=error)
+    process = turn.process
+    past = PastInvocation(
+        number=process.invocation,
+        started=process.started,
+        ended=turn.now,
+        error=error,
+        ending=Ending.NOT_SPAWNED,
+        attempt=process.attempt,
+    )
+    turn.change(spawnerr=error, past=past)
     if turn.process.state is ProcessState.STOPPING:
         turn.enter(ProcessState.STOPPED)
     else:
@@ -427,7 +463,8 @@ def _spawn_failed(turn: _Turn, error: str) -> None:
 
 
 def _succeed(turn: _Turn) -> None:
-    turn.enter(ProcessState.RUNNING, backoff=0, deadline=_ping_due(turn))
+    attempt = replace(turn.process.attempt, ready=turn.now)
+    turn.enter(ProcessState.RUNNING, backoff=0, deadline=_ping_due(turn), attempt=attempt)
     config = turn.process.config
     because = (
         "process has told that it is ready (notify)"
@@ -437,21 +474,21 @@ def _succeed(turn: _Turn) -> None:
     turn.log(Level.INFO, f"success: {turn.process.name.process} entered RUNNING state, {because}")
 
 
-def _exited(turn: _Turn, status: ExitStatus) -> None:
+def _exited(turn: _Turn, status: ExitStatus, *, oom: bool) -> None:
     _end_strays(turn)
     if turn.process.spawned is None:  # its Spawned was overtaken, and is ignored from now on
         turn.change(spawned=turn.now)
     expected = turn.process.failing is None and is_expected(turn.process.config, status)
     match turn.process.state:
         case ProcessState.STARTING if not _was_up(turn):
-            _exited_too_quickly(turn, status)
+            _exited_too_quickly(turn, status, oom=oom)
         case ProcessState.STARTING:
             _succeed(turn)
-            _exited_by_itself(turn, status, expected=expected)
+            _exited_by_itself(turn, status, expected=expected, oom=oom)
         case ProcessState.RUNNING:
-            _exited_by_itself(turn, status, expected=expected)
+            _exited_by_itself(turn, status, expected=expected, oom=oom)
         case ProcessState.STOPPING | ProcessState.UNKNOWN:
-            _stopped(turn, status, expected=expected)
+            _stopped(turn, status, expected=expected, oom=oom)
         case ProcessState.STOPPED | ProcessState.EXITED | ProcessState.FATAL:
             pass  # no child lives in these
         case ProcessState.BACKOFF:
@@ -488,30 +525,33 @@ def _up_at(process: Process) -> float:
     return math.inf if spawned is None else spawned.mono + process.config.startsecs
 
 
-def _exited_too_quickly(turn: _Turn, status: ExitStatus) -> None:
+def _exited_too_quickly(turn: _Turn, status: ExitStatus, *, oom: bool) -> None:
     process = turn.process
     too_early = EXITED_BEFORE_READY if process.config.notify else EXITED_TOO_QUICKLY
-    error = (process.failing or too_early) + process.told.last_words()
-    _record_exit(turn, status, expected=False, spawnerr=error)
-    _log_exit(turn, status, expected=False)
+    error = (process.failing or too_early) + _memory(oom) + process.told.last_words()
+    _record_exit(turn, status, expected=False, oom=oom, spawnerr=error)
+    _log_exit(turn, status, expected=False, oom=oom)
     _fail(turn, error)
 
 
-def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> None:
     process = turn.process
-    spawnerr = process.spawnerr if expected else f"Bad exit code {status.value}"
-    _record_exit(turn, status, expected=expected, exitstatus=status.value, spawnerr=spawnerr)
-    _log_exit(turn, status, expected=expected)
+    bad = f"Bad exit code {status.value}{_memory(oom)}"
+    spawnerr = process.spawnerr if expected else bad
+    _record_exit(
+        turn, status, expected=expected, oom=oom, exitstatus=status.value, spawnerr=spawnerr
+    )
+    _log_exit(turn, status, expected=expected, oom=oom)
     turn.enter(ProcessState.EXITED)
     last_words = "" if expected else process.told.last_words()
-    _restart_or_not(turn, ExitedByItself(status, process.failing, last_words))
+    _restart_or_not(turn, ExitedByItself(status, process.failing, last_words, oom))
 
 
-def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
-    _record_exit(turn, status, expected=expected, exitstatus=status.value)
+def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> None:
+    _record_exit(turn, status, expected=expected, oom=oom, exitstatus=status.value)
     turn.log(
         Level.INFO if expected else Level.WARN,
-        f"stopped: {turn.process.name.process} ({status.describe()})",
+        f"stopped: {turn.process.name.process} ({describe_end(status, oom=oom)})",
     )
     if turn.process.residue is None or turn.process.state is ProcessState.UNKNOWN:
         turn.enter(ProcessState.STOPPED)
@@ -519,22 +559,44 @@ def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
         turn.wait_for_strays()
 
 
-def _record_exit(turn: _Turn, status: ExitStatus, *, expected: bool, **values: Any) -> None:
+def _memory(oom: bool) -> str:
+    return OUT_OF_MEMORY if oom else ""
+
+
+def _record_exit(
+    turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool, **values: Any
+) -> None:
     process = turn.process
-    record = ExitRecord(process.pid, status, turn.now, expected, process.invocation)
-    turn.change(pid=0, last_exit=record, **values)
+    record = ExitRecord(process.pid, status, turn.now, expected, process.invocation, oom)
+    past = PastInvocation(
+        number=process.invocation,
+        pid=process.pid,
+        started=process.started,
+        spawned=process.spawned,
+        ended=turn.now,
+        status=status,
+        expected=expected,
+        oom=oom,
+        error=process.failing or "",
+        ending=ending_of(process.attempt, status, oom=oom),
+        killed=process.killed is not None,
+        attempt=process.attempt,
+    )
+    turn.change(pid=0, last_exit=record, past=past, **values)
 
 
-def _log_exit(turn: _Turn, status: ExitStatus, *, expected: bool) -> None:
+def _log_exit(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> None:
     turn.log(
         Level.INFO if expected else Level.WARN,
-        f"exited: {turn.process.name.process} ({status.describe()}; "
+        f"exited: {turn.process.name.process} ({describe_end(status, oom=oom)}; "
         f"{'expected' if expected else 'not expected'})",
     )
 
 
-def _cleared(turn: _Turn) -> None:
-    held = turn.process.held
+def _cleared(turn: _Turn, strays: int) -> None:
+    held, past = turn.process.held, turn.process.past
+    if strays and past is not None and past.number == turn.process.residue:
+        turn.change(past=replace(past, strays=strays))
     turn.change(residue=None)
     match turn.process.state:
         case ProcessState.STARTING if held:
@@ -562,7 +624,7 @@ def _fail(turn: _Turn, error: str) -> None:
 
 def _restart_or_not(turn: _Turn, end: FailedStart | ExitedByItself) -> None:
     decision = decide(turn.process.config, end, turn.now.mono)
-    turn.change(reason=decision.reason)
+    _note_decision(turn, decision)
     match decision:
         case GiveUp():
             _give_up(turn)
@@ -576,6 +638,18 @@ def _restart_or_not(turn: _Turn, end: FailedStart | ExitedByItself) -> None:
             turn.change(deadline=at)
         case _:
             assert_never(decision)
+
+
+def _note_decision(turn: _Turn, decision: Decision) -> None:
+    past = turn.process.past
+    assert past is not None
+    following = Next.REST
+    if isinstance(decision, GiveUp):
+        following = Next.GIVE_UP
+    elif isinstance(decision, Restart) and turn.process.wanted is Wanted.UP:
+        following = Next.RESTART
+    past = replace(past, decision=following, reason=decision.reason)
+    turn.change(reason=decision.reason, past=past)
 
 
 def _give_up(turn: _Turn) -> None:
@@ -656,7 +730,8 @@ def _notified_while_running(turn: _Turn, notice: Notice, before: Told) -> None:
 
 
 def _end_triggered(turn: _Turn) -> None:
-    _end_failing(turn, "it reported a failure (WATCHDOG=trigger)", int(SIGABRT))
+    failing = "it reported a failure (WATCHDOG=trigger)"
+    _end_failing(turn, Ending.TRIGGER, failing, int(SIGABRT))
 
 
 def _ping_due(turn: _Turn) -> float | None:
@@ -674,21 +749,30 @@ def _extend(turn: _Turn, notice: Notice) -> None:
         turn.change(deadline=max(deadline, turn.now.mono + notice.extend))
 
 
-def _end_failing(turn: _Turn, failing: str, number: int) -> None:
+def _end_failing(turn: _Turn, ending: Ending, failing: str, number: int) -> None:
     """Begin to end a child that is wanted up but does not do what it must."""
     process = turn.process
     turn.log(
         Level.WARN,
         f"{process.name.process}: {failing}, ending it with {signal_name(number)}",
     )
-    turn.change(failing=failing)
+    _note_failing(turn, ending, failing)
     _ask_to_end(turn, number)
+
+
+def _note_failing(turn: _Turn, ending: Ending, failing: str) -> None:
+    turn.change(failing=failing, attempt=replace(turn.process.attempt, failing=ending))
 
 
 # --- stopping -----------------------------------------------------------------------------------
 
 
-def _stop(turn: _Turn) -> None:
+def _note_stop(turn: _Turn, by: Requester) -> None:
+    turn.change(attempt=replace(turn.process.attempt, stopped_by=by, stop_asked=turn.now))
+
+
+def _stop(turn: _Turn, by: Requester) -> None:
+    _note_stop(turn, by)
     turn.change(wanted=Wanted.DOWN)
     if turn.process.pid:
         _announce_signal(turn, turn.process.config.stopsignal, turn.process.config.stopasgroup)
@@ -746,7 +830,7 @@ def _deadline_passed(turn: _Turn) -> None:
             _kill_again_later(turn)
         case ProcessState.STARTING if process.pid and process.config.notify:
             timeout = f"not ready within {process.config.start_timeout} seconds (start_timeout)"
-            _end_failing(turn, timeout, process.config.stopsignal)
+            _end_failing(turn, Ending.START_TIMEOUT, timeout, process.config.stopsignal)
         case ProcessState.STARTING if process.pid:
             _succeed(turn)
         case ProcessState.BACKOFF:
@@ -763,11 +847,12 @@ def _deadline_passed(turn: _Turn) -> None:
         case ProcessState.UNKNOWN:
             _go_on_without(turn)
         case ProcessState.RUNNING if process.told.stopping:
-            turn.change(failing="it said that it was stopping, and did not end (stopwaitsecs)")
+            failing = "it said that it was stopping, and did not end (stopwaitsecs)"
+            _note_failing(turn, Ending.STOPPING_TIMEOUT, failing)
             _kill_again_later(turn)
         case ProcessState.RUNNING:
             timeout = f"no ping within {process.watchdog:g} seconds (watchdog)"
-            _end_failing(turn, timeout, int(SIGABRT))
+            _end_failing(turn, Ending.WATCHDOG, timeout, int(SIGABRT))
         case _:
             assert_never(process.state)
 
@@ -784,10 +869,11 @@ def _lose_patience_with_strays(turn: _Turn) -> None:
 # --- the daemon stops ---------------------------------------------------------------------------
 
 
-def _shutdown_began(turn: _Turn) -> None:
+def _shutdown_began(turn: _Turn, by: Requester) -> None:
     turn.change(wanted=Wanted.DOWN)
     match turn.process.state:
         case ProcessState.STARTING if turn.process.held:
+            _note_stop(turn, by)
             turn.enter(ProcessState.STOPPING)  # there is nothing to wait for a turn with
         case ProcessState.BACKOFF:
             turn.change(deadline=None)
@@ -801,13 +887,15 @@ def _shutdown_began(turn: _Turn) -> None:
             assert_never(turn.process.state)
 
 
-def _shutdown_reached(turn: _Turn) -> None:
+def _shutdown_reached(turn: _Turn, by: Requester) -> None:
     match turn.process.state:
         case ProcessState.STARTING | ProcessState.RUNNING:
-            _stop(turn)
+            _stop(turn, by)
         case ProcessState.BACKOFF:
+            _note_stop(turn, by)
             turn.enter(ProcessState.FATAL, backoff=0)
         case ProcessState.UNKNOWN if turn.process.pid:
+            _note_stop(turn, by)
             _kill(turn)
             turn.change(deadline=turn.now.mono + _grace_max(turn.process))
         case ProcessState.STOPPED | ProcessState.STOPPING | ProcessState.EXITED:

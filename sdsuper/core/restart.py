@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from sdsuper.config.model import Autorestart, ProcessConfig
+from sdsuper.core.history import describe_end
 from sdsuper.values import ExitStatus
 
 
@@ -29,11 +30,13 @@ class ExitedByItself:
     Attributes:
         failing: Why the daemon had to end it, None where it did not.
         last_words: What it said of its end, as `Told.last_words` puts it.
+        oom: Whether the kernel killed it for want of memory.
     """
 
     status: ExitStatus
     failing: str | None = None
     last_words: str = ""
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,9 @@ def _after_failed_start(config: ProcessConfig, error: str, failures: int, now: f
 def _after_exit(config: ProcessConfig, end: ExitedByItself, now: float) -> Decision:
     expected = end.failing is None and is_expected(config, end.status)
     failing = f"{end.failing}: " if end.failing is not None else ""
+    how = describe_end(end.status, oom=end.oom)
     reason = (
-        f"{failing}{end.status.describe()}, {'expected' if expected else 'not expected'}"
+        f"{failing}{how}, {'expected' if expected else 'not expected'}"
         f" (autorestart={config.autorestart.value}){end.last_words}"
     )
     match config.autorestart:

@@ -5,14 +5,14 @@ the answer, written by the core (`SDSUPER_REWRITE=1 pytest tests/unit/core`) and
 
     > [+SECONDS] group NAME [priority=N]: PROCESS [OPTION=VALUE ...]; PROCESS ...
     > [+SECONDS] remove GROUP | daemon-started | shutdown | restart | look
-    > [+SECONDS] start NAME | stop NAME | signal NAME NUMBER
+    > [+SECONDS] start NAME | stop NAME | signal NAME NUMBER, all with [by METHOD]
     > [+SECONDS] spawned NAME #INVOCATION PID | spawn-failed NAME #INVOCATION TEXT
-    > [+SECONDS] exited NAME #INVOCATION CODE | killed NAME #INVOCATION SIGNAL [core]
-    > [+SECONDS] cleared NAME #INVOCATION | signal-failed NAME #INVOCATION TEXT
+    > [+SECONDS] exited NAME #INVOCATION CODE | killed NAME #INVOCATION SIGNAL [core] [oom]
+    > [+SECONDS] cleared NAME #INVOCATION [STRAYS] | signal-failed NAME #INVOCATION TEXT
     > [+SECONDS] says NAME #INVOCATION ASSIGNMENT; ASSIGNMENT ...
 
 SECONDS is how long after the fact before it; `look` lets deadlines pass. NAME is `group:process`,
-or `process` where both are the same.
+or `process` where both are the same. `> history NAME` is no fact: the answer is what is remembered.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from sdsuper.core.facts import (
     StartRequested,
     StopRequested,
 )
+from sdsuper.core.history import PastInvocation, Requester, Via
 from sdsuper.core.manager import Manager
 from sdsuper.systemd.notify_server import parse_notice
 from sdsuper.values import ExitStatus, signal_name
@@ -79,6 +80,9 @@ def _play(text: str, hear: Callable[[Event], None]) -> Iterator[str]:
             continue
         yield line
         words = line[1:].split()
+        if words[0] == "history":
+            yield from map(_past, manager.histories.get(namespec(words[1]), ()))
+            continue
         if words[0].startswith("+"):
             now += float(words.pop(0))
         before = dict(manager.processes)
@@ -101,6 +105,22 @@ def _difference(before: dict[Any, Any], manager: Manager, now: float) -> Iterato
         yield f"  = look again in {deadline - now:g} s"
 
 
+def _past(past: PastInvocation) -> str:
+    """What is remembered of one invocation; times are those of the transcript."""
+    attempt = past.attempt
+    moments = {"started": past.started, "spawned": past.spawned, "ready": attempt.ready}
+    times = [f"{key} {moment.mono:g}" for key, moment in moments.items() if moment is not None]
+    end = past.error if past.status is None else past.status.describe()
+    told = [f"#{past.number} pid {past.pid}", *times, f"ended {past.ended.mono:g}: {end}"]
+    told.append(f"{past.ending.value}, {'expected' if past.expected else 'not expected'}")
+    told += ["SIGKILL"] * past.killed + [f"{past.strays} strays"] * bool(past.strays)
+    told.append(f"started by {attempt.by.describe()}")
+    if attempt.stopped_by is not None and attempt.stop_asked is not None:
+        told.append(f"stopped at {attempt.stop_asked.mono:g} by {attempt.stopped_by.describe()}")
+    told += [f"{signal_name(each.signal)} by {each.by.describe()}" for each in attempt.signals]
+    return f"  = {'; '.join(told)}; {past.decision.value}: {past.reason or '-'}"
+
+
 def _fact(words: list[str]) -> Fact:
     verb, *rest = words
     if verb == "group":
@@ -111,7 +131,11 @@ def _fact(words: list[str]) -> Fact:
         return _BARE[verb]
     name = namespec(rest[0])
     if verb in _REQUESTS:
-        return _REQUESTS[verb](name, *map(int, rest[1:]))
+        by = {}
+        if "by" in rest:
+            by["by"] = Requester(Via.RPC, rest[rest.index("by") + 1])
+            rest = rest[: rest.index("by")]
+        return _REQUESTS[verb](name, *map(int, rest[1:]), **by)
     invocation = int(rest[1].removeprefix("#"))
     tail = rest[2:]
     match verb:
@@ -123,9 +147,9 @@ def _fact(words: list[str]) -> Fact:
             return Exited(name, invocation, ExitStatus(int(tail[0])))
         case "killed":
             status = ExitStatus(None, int(tail[0]), core_dumped="core" in tail)
-            return Exited(name, invocation, status)
+            return Exited(name, invocation, status, oom="oom" in tail)
         case "cleared":
-            return Cleared(name, invocation)
+            return Cleared(name, invocation, *map(int, tail))
         case "signal-failed":
             return SignalFailed(name, invocation, " ".join(tail))
         case "says":

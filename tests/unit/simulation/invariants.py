@@ -27,6 +27,7 @@ from sdsuper.core.facts import (
     SpawnFailed,
     StartRequested,
 )
+from sdsuper.core.history import HISTORY_MAX, Next
 from sdsuper.core.process import Process
 from sdsuper.core.states import STOPPED_STATES, TRANSITIONS, ProcessState, Wanted
 from sdsuper.values import Namespec
@@ -377,6 +378,55 @@ def reports_are_spaced(sim: Simulation, turn: Turn) -> None:
                 assert turn.now.mono >= sim.reported + REPORT_INTERVAL, f"{log}"
 
 
+def history_is_bounded_and_in_order(sim: Simulation, turn: Turn) -> None:
+    """No more invocations are remembered than HISTORY_MAX, each once, in the order of their end."""
+    for process in changed(sim, turn):
+        history = sim.manager.histories.get(process.name, ())
+        assert len(history) <= HISTORY_MAX, f"{len(history)} of {process}"
+        numbers = [past.number for past in history]
+        assert numbers == sorted(set(numbers)), f"{numbers}"
+        for past in history:
+            assert past.started is not None, f"{past}"
+            moments = (past.started, past.spawned, past.attempt.ready, past.ended)
+            times = [moment.mono for moment in moments if moment is not None]
+            assert times == sorted(times), f"{past}"
+            assert (past.status is None) is (past.spawned is None), f"{past}"
+
+
+def history_tells_the_ends(sim: Simulation, turn: Turn) -> None:
+    """Each end of an invocation is remembered, with what was told of it and decided then."""
+    for process in changed(sim, turn):
+        before, end = turn.before.get(process.name), process.last_exit
+        history = sim.manager.histories.get(process.name, ())
+        if before is not None and isinstance(turn.fact, SpawnFailed) and before.spawning:
+            assert history[-1].error == turn.fact.error, f"{turn.fact}: {history[-1:]}"
+        if end is None or (before is not None and before.last_exit is end):
+            continue
+        latest = history[-1]
+        told = (latest.number, latest.pid, latest.status, latest.ended, latest.expected)
+        assert told == (end.invocation, end.pid, end.status, end.at, end.expected), f"{latest}"
+        follows = process.state in {ProcessState.STARTING, ProcessState.BACKOFF}
+        follows = follows and process.wanted is Wanted.UP
+        assert follows is (latest.decision is Next.RESTART), f"{latest}: {process}"
+        assert (process.state is ProcessState.FATAL) is (latest.decision is Next.GIVE_UP), (
+            f"{latest}"
+        )
+
+
+def who_asked_is_remembered(sim: Simulation, turn: Turn) -> None:
+    """What was stopped on request says so, and what ended otherwise does not."""
+    for process in changed(sim, turn):
+        before = turn.before.get(process.name)
+        if before is None or before.past is process.past or process.past is None:
+            continue
+        asked = before.state is ProcessState.STOPPING
+        if before.state is not ProcessState.UNKNOWN:
+            past = before.past if process.past.number != before.invocation else process.past
+            assert past is not None, f"{process}"
+            stopped = past.attempt.stopped_by is not None
+            assert stopped is asked or isinstance(turn.fact, Cleared), f"{before}: {past}"
+
+
 # --- when a kind world has come to rest ---------------------------------------------------------
 
 
@@ -463,6 +513,9 @@ AFTER_EACH_FACT: dict[str, Callable[[Simulation, Turn], None]] = {
         levels_stop_in_order,
         the_end_is_the_end,
         reports_are_spaced,
+        history_is_bounded_and_in_order,
+        history_tells_the_ends,
+        who_asked_is_remembered,
     )
 }
 AT_REST: dict[str, Callable[[Simulation], None]] = {

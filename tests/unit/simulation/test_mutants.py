@@ -185,10 +185,15 @@ MUTANTS: dict[str, Mutant] = {
     "no_wait_without_an_end": after_step(no_retry_to_come),
     "deadlines_are_never_stale": setting(Manager, "_in_force", lambda self, *entry: True),
     "kills_are_spaced": setting(process, "KILL_INTERVAL_MIN", 0.0),
-    "nothing_starts_during_a_shutdown": setting(process, "_shutdown_began", lambda turn: None),
+    "nothing_starts_during_a_shutdown": setting(process, "_shutdown_began", lambda turn, _by: None),
     "levels_stop_in_order": stops_all_levels_at_once,
     "the_end_is_the_end": setting(manager, "_is_down", lambda each: True),
     "reports_are_spaced": setting(manager, "REPORT_INTERVAL", 0.1),
+    "history_is_bounded_and_in_order": setting(
+        manager, "remembered", lambda history, latest: (*history, latest)
+    ),
+    "history_tells_the_ends": setting(process, "_note_decision", lambda turn, decision: None),
+    "who_asked_is_remembered": setting(process, "_note_stop", lambda turn, by: None),
     "what_is_wanted_is_reached": setting(
         process, "decide", lambda config, end, now: Rest("never restarts")
     ),

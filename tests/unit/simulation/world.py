@@ -12,7 +12,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from sdsuper.config.model import Containment
@@ -159,7 +159,8 @@ class World:
         child = self.children[invocation]
         if child.alive:
             child.alive = False
-            self._tell(Exited(child.name, invocation, status))
+            oom = status.signal == SIGKILL and invocation % 3 == 0
+            self._tell(Exited(child.name, invocation, status, oom))
 
     def _tell(self, fact: Fact) -> None:
         self._schedule(self._delay(), Delivery(fact))
@@ -248,6 +249,7 @@ class World:
         if child.stubborn:
             return
         if child.strays:
+            fact = replace(fact, strays=1)
             ending = self.rng.uniform(0, action.grace + 0.1)
             self._schedule(ending, StraysEnd(action.invocation, fact))
         else:
