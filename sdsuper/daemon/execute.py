@@ -293,7 +293,12 @@ class Executor:
         self._submit(Spawned(action.name, action.invocation, child.pid))
         try:
             invocation.pipes = outlets.connect(
-                child.stdout, child.stderr, child.pid, mark, self._pools.session(action.name)
+                child.stdout,
+                child.stderr,
+                child.pid,
+                mark,
+                self._pools.session(action.name),
+                number=action.invocation,
             )
         except Exception:  # noqa: BLE001  the child lives: it must stay ours, whatever went wrong
             self._report(

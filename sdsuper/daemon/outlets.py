@@ -25,11 +25,13 @@ from sdsuper.core.events import (
 from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
 from sdsuper.logs.files import OPEN_FILES
+from sdsuper.logs.held import HeldOutlets, HeldReader, Threshold
 from sdsuper.logs.journal import JOURNAL
 from sdsuper.logs.origin import Origin
 from sdsuper.logs.rate import LogRate
 from sdsuper.logs.reader import Reader
 from sdsuper.logs.sinks import Shared
+from sdsuper.logs.stage import STAGE
 from sdsuper.values import Level, Namespec
 
 _FINISH_STEP = 0.05
@@ -51,6 +53,7 @@ class Pipe:
     """One pipe of one invocation on its way to a channel.
 
     Attributes:
+        key: Says which pipe it is, to a successor (see `pipe_key`).
         left: Nobody writes to it any more: it runs dry as its sinks take what is in it.
     """
 
@@ -59,6 +62,7 @@ class Pipe:
     channel: Channel
     pid: int
     invocation: str
+    key: int = 0
     closed: bool = False
     left: bool = False
     pause: asyncio.TimerHandle | None = None
@@ -79,8 +83,21 @@ class Pipe:
         self.reader.close()
 
 
+def pipe_key(number: int, channel: ChannelName) -> int:
+    """Return what tells the pipes of all invocations apart.
+
+    Args:
+        number: Of the invocation.
+        channel: Which of its pipes.
+    """
+    return number * 2 + (channel == "stderr")
+
+
 class Outlets:
     """Both channels of one process.
+
+    For a successor, `held` is all there is, but for the pipes themselves: it is given to the
+    constructor, and `resume` connects the pipes.
 
     Args:
         name: The process.
@@ -89,6 +106,11 @@ class Outlets:
         report: Writes to the daemon's log.
         publish: Tells an event to listeners.
         echo: Whether output is copied to the daemon's log (loglevel debug or lower).
+        held: What the same process held in an earlier daemon, None for a new one.
+
+    Attributes:
+        on_held: Called when what `held` returns has changed and must be put on record: by the
+            next `STAGE.before_commit`, or the end of the turn.
     """
 
     def __init__(
@@ -100,7 +122,11 @@ class Outlets:
         publish: Callable[[Event], None],
         *,
         echo: bool,
+        held: HeldOutlets | None = None,
     ) -> None:
+        self.on_held: Callable[[], None] | None = None
+        self._held = HeldOutlets() if held is None else held
+        self._recorded = Threshold()
         self._name = name
         self._report = report
         self._publish = publish
@@ -114,6 +140,8 @@ class Outlets:
             self._configs["stderr"] = config.stderr
         self._settings = settings
         self._channels: dict[ChannelName, Channel] = {}
+        if self._shared.rate is not None and self._held.rate is not None:
+            self._shared.rate.restore(self._held.rate)
         # Whoever looks for a generated log finds it before the first start. What goes wrong is
         # told by that start, which tries again.
         with contextlib.suppress(OSError):
@@ -124,7 +152,7 @@ class Outlets:
     def _make_channels(self) -> None:
         for channel, config in self._configs.items():
             if channel not in self._channels:
-                self._channels[channel] = Channel(
+                made = self._channels[channel] = Channel(
                     process=self._name.process,
                     channel=channel,
                     config=config,
@@ -135,10 +163,34 @@ class Outlets:
                     program=self._program,
                     shared=self._shared,
                 )
+                if channel in self._held.channels:
+                    made.restore(self._held.channels[channel])
+                made.on_held = self._holds
+                self._tell_held()
+
+    def _tell_held(self) -> None:
+        if self.on_held is not None:
+            self.on_held()
+
+    def _holds(self) -> None:
+        size = sum(channel.holding for channel in self._channels.values())
+        size += sum(pipe.reader.holding for pipe in self._pipes)
+        if self._recorded.passed(size):
+            self._tell_held()
+
+    def held(self) -> HeldOutlets:
+        """Return what is in memory, and which files are in use."""
+        readers = tuple(pipe.reader.held() for pipe in self._pipes if pipe.reader.holding)
+        rate = None if self._shared.rate is None else self._shared.rate.held()
+        channels = {name: channel.held() for name, channel in self._channels.items()}
+        return HeldOutlets({str(name): each for name, each in channels.items()}, readers, rate)
 
     def _path(self, channel: ChannelName, config: ChannelConfig) -> str | None:
         if not config.auto:
             return config.logfile
+        known = self._held.channels.get(channel)
+        if known is not None and known.path is not None:
+            return known.path
         settings = self._settings
         return create_auto_log(
             self._name.process, channel, settings.identifier, settings.childlogdir
@@ -183,6 +235,8 @@ class Outlets:
         pid: int,
         invocation: str,
         on_stdout: Callable[[bytes], None] | None = None,
+        *,
+        number: int = 0,
     ) -> list[Pipe]:
         """Read the pipes of a new child into the channels.
 
@@ -192,14 +246,71 @@ class Outlets:
             pid: The child's.
             invocation: The identity of the invocation.
             on_stdout: Gets what comes through the first as it comes.
+            number: The invocation's number.
         """
         left = [pipe for pipe in self._pipes if pipe.left]
         for pipe in left[: max(0, len(left) - _LEFT_MAX)]:
             self.disconnect(pipe)
-        pipes = [self._connect(stdout, "stdout", pid, invocation, on_stdout)]
+        pipes = [self._connect(stdout, "stdout", pid, invocation, number, on_stdout)]
         if stderr is not None:
-            pipes.append(self._connect(stderr, "stderr", pid, invocation))
+            pipes.append(self._connect(stderr, "stderr", pid, invocation, number))
         return pipes
+
+    def resume(
+        self,
+        stdout: int | None,
+        stderr: int | None,
+        pid: int,
+        invocation: str,
+        on_stdout: Callable[[bytes], None] | None = None,
+        *,
+        number: int,
+        left: bool = False,
+    ) -> list[Pipe]:
+        """Go on reading the pipes of a child of an earlier daemon.
+
+        What that had on its way from one of them is brought to its end first. Files are opened
+        where they are, and appended to; where that fails, output is dropped, counted and told, as
+        with any sink that fails: the child lives on.
+
+        Args:
+            stdout: Our end of that pipe, None where it was closed.
+            stderr: Our end of that pipe, None where it was closed or is the same.
+            pid: The child's.
+            invocation: The identity of the invocation.
+            on_stdout: Gets what comes through the first as it comes.
+            number: The invocation's number.
+            left: Nobody writes any more, as far as we are concerned (`Pipe.left`).
+
+        Raises:
+            OSError: A generated log that nobody knows of could not be created. The pipes are still
+                the caller's.
+        """
+        self._make_channels()
+        for channel in self._channels.values():
+            try:
+                channel.open()
+            except OSError as error:
+                self._report(Level.CRITICAL, f"cannot go on with {channel.path}: {error}")
+        pipes = []
+        if stdout is not None:
+            pipes.append(self._connect(stdout, "stdout", pid, invocation, number, on_stdout))
+        if stderr is not None:
+            pipes.append(self._connect(stderr, "stderr", pid, invocation, number))
+        held = {reader.key: reader for reader in self._held.readers}
+        for pipe in pipes:
+            pipe.left = left
+            self._go_on(pipe, held.get(pipe.key))
+        self.close_idle()
+        return pipes
+
+    def _go_on(self, pipe: Pipe, held: HeldReader | None) -> None:
+        if held is not None:
+            pipe.reader.restore(held)
+        pending = STAGE.pending()
+        if pending is not None and pending.key == pipe.key:
+            pipe.channel.attribute(pipe.pid, pipe.invocation)
+            pipe.reader.replay()
 
     def _connect(
         self,
@@ -207,6 +318,7 @@ class Outlets:
         channel: ChannelName,
         pid: int,
         invocation: str,
+        number: int,
         on_raw: Callable[[bytes], None] | None = None,
     ) -> Pipe:
         config = self._configs[channel]
@@ -230,8 +342,10 @@ class Outlets:
             on_log=on_log if config.events_enabled or self._echo else None,
             on_capture=on_capture if config.capture_maxbytes and on_raw is None else None,
             on_raw=on_raw,
+            key=pipe_key(number, channel),
+            on_held=self._holds,
         )
-        pipe = Pipe(fd, reader, self._channels[channel], pid, invocation)
+        pipe = Pipe(fd, reader, self._channels[channel], pid, invocation, pipe_key(number, channel))
         self._pipes.append(pipe)
         asyncio.get_running_loop().add_reader(fd, self._readable, pipe)
         return pipe

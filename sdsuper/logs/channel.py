@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.held import HeldChannel, HeldSink
 from sdsuper.logs.origin import Origin
 from sdsuper.logs.sinks import NOTHING_SHARED, SINKS, Shared, Sink, SinkFactory
+from sdsuper.logs.stage import STAGE, Stage
 from sdsuper.logs.trouble import Data, Trouble
 from sdsuper.values import Level
 
@@ -31,9 +33,12 @@ class Channel:
         group: The group it is in.
         program: The program it is a process of.
         shared: What it shares with the other channel.
+        stage: The way there from the pipe.
 
     Attributes:
         dropped: Bytes that a sink could not take, since the process was configured.
+        keeps: Whether something may be held in memory after a write.
+        on_held: Called when what it holds has changed for another reason than a write.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Channel:
         group: str = "",
         program: str = "",
         shared: Shared = NOTHING_SHARED,
+        stage: Stage = STAGE,
     ) -> None:
         self.process = process
         self.channel = channel
@@ -58,8 +64,16 @@ class Channel:
         self.dropped = 0
         self._report = report
         self._origin = Origin(process, channel, group, program)
-        made = (make(self._origin, config, path, shared) for make in sinks.values())
-        self._sinks: tuple[Sink, ...] = tuple(sink for sink in made if sink is not None)
+        self._stage = stage
+        self._kinds: dict[str, Sink] = {}
+        for kind, make in sinks.items():
+            sink = make(self._origin, config, path, shared)
+            if sink is not None:
+                self._kinds[kind] = sink
+                sink.on_sent = self._changed
+        self._sinks = tuple(self._kinds.values())
+        self.keeps = any(sink.keeps for sink in self._sinks)
+        self.on_held: Callable[[], None] | None = None
         self._failing: dict[str, int] = {}  # target -> bytes lost since it fails
 
     def attribute(self, pid: int, invocation: str) -> None:
@@ -90,14 +104,57 @@ class Channel:
             elif self._failing and sink.target in self._failing:
                 self._works_again(sink)
 
+    def write_staged(self, data: Data) -> None:
+        """As `write`, for a record of the chunk that is in the stage. Never raises."""
+        stage = self._stage
+        for sink in self._sinks:
+            trouble = (
+                self._replay(sink, data) if stage.replaying else sink.write_staged(data, stage)
+            )
+            if trouble is not None:
+                self._failed(sink, trouble)
+            elif self._failing and sink.target in self._failing:
+                self._works_again(sink)
+
+    def _changed(self) -> None:
+        if self.on_held is not None:
+            self.on_held()
+
+    def _replay(self, sink: Sink, data: Data) -> Trouble | None:
+        if not self._stage.step_was_done():
+            return sink.write_rest(data, self._stage)
+        # What a sink has in memory is what was held before this chunk.
+        return sink.write(data) if sink.keeps else sink.settle()
+
+    @property
+    def holding(self) -> int:
+        """Bytes that sinks hold, more than 0 where what comes depends on what came."""
+        return sum(sink.holding for sink in self._sinks if sink.keeps)
+
+    def held(self) -> HeldChannel:
+        """Return what a successor has to know."""
+        sinks = {kind: sink.held() for kind, sink in self._kinds.items() if sink.keeps}
+        held = {kind: each for kind, each in sinks.items() if each != HeldSink()}
+        return HeldChannel(self.path, self.dropped, dict(self._failing), held)
+
+    def restore(self, held: HeldChannel) -> None:
+        """Go on from what an earlier daemon held. The path is given when a channel is made."""
+        self.dropped = held.dropped
+        self._failing = dict(held.failing)
+        for kind, each in held.sinks.items():
+            if kind in self._kinds:
+                self._kinds[kind].restore(each)
+
     def _failed(self, sink: Sink, trouble: Trouble) -> None:
         self.dropped += trouble.lost
         if sink.target not in self._failing:
             self._tell(Level.CRITICAL, f"cannot {trouble.doing} {sink.target}: {trouble.error}")
         self._failing[sink.target] = self._failing.get(sink.target, 0) + trouble.lost
+        self._changed()
 
     def _works_again(self, sink: Sink) -> None:
         lost = self._failing.pop(sink.target)
+        self._changed()
         self._tell(Level.WARN, f"{sink.target} works again, {lost} bytes were dropped")
 
     def _tell(self, level: Level, text: str) -> None:

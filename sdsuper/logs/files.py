@@ -15,9 +15,11 @@ import fcntl
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from sdsuper.logs.held import HeldFile, Threshold
 from sdsuper.logs.outlet import Outlet, open_outlet
+from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
 STALLED_BYTES = 256 * 1024
@@ -41,9 +43,17 @@ class LogFile:
         users: How many sinks hold it.
     """
 
-    def __init__(self, path: str, *, private: bool, on_waiting: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        private: bool,
+        on_waiting: Callable[[], None],
+        on_held: Callable[[], None],
+    ) -> None:
         self.path = path
         self._on_waiting = on_waiting
+        self._on_held = on_held
         self.users = 0
         self._private = private
         self._waiting = bytearray()
@@ -72,6 +82,31 @@ class LogFile:
     def waiting(self) -> int:
         """Bytes that wait for room in a pipe."""
         return len(self._waiting)
+
+    def note(self, stage: Stage) -> None:
+        """Let the stage know what the next write appends to, where that can be looked at again."""
+        outlet = self._outlet
+        if outlet.regular:
+            # Asked for: a size that others changed meanwhile would be worse than none.
+            stage.note(outlet.dev, outlet.ino, os.lseek(outlet.fd, 0, os.SEEK_END))
+
+    def write_to(self, path: str, data: Data) -> Trouble | None:
+        """Append to this file by another name, or to one that was this until it was renamed."""
+        if self._outlet.is_at(path):
+            return self.write(data)
+        try:
+            outlet = open_outlet(path, follow=False)
+        except OSError as error:
+            return Trouble(error, len(data))
+        try:
+            written = outlet.send(data)
+        except OSError as error:
+            return Trouble(error, len(data))
+        finally:
+            outlet.close()
+        if written == len(data):
+            return None
+        return Trouble(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), len(data) - written)
 
     def write(self, data: Data) -> Trouble | None:
         """Append one record; return what went wrong, None when nothing did."""
@@ -115,10 +150,23 @@ class LogFile:
         if not self._waiting:
             self._on_waiting()
         self._waiting += data
+        self._on_held()
         return None
+
+    def held(self) -> HeldFile:
+        """Return what waits for room in a pipe."""
+        return HeldFile(self.path, bytes(self._waiting), self._private)
+
+    def restore(self, held: HeldFile) -> None:
+        """Let that wait."""
+        self._waiting += held.waiting
+        if self._waiting:
+            self._on_waiting()
 
     def flush(self) -> bool:
         """Write what waits; return whether nothing waits any longer."""
+        if not self._waiting:
+            return True
         while self._waiting:
             try:
                 written = self._send(self._waiting)
@@ -129,6 +177,7 @@ class LogFile:
                 self._waiting.clear()
                 break
             del self._waiting[:written]
+        self._on_held()
         return True
 
     def rotate(self, maxbytes: int, backups: int) -> Trouble | None:
@@ -231,11 +280,15 @@ class OpenFiles:
     Attributes:
         on_waiting: Called when something begins to wait for a full pipe: let the loop call
             `flush` every few milliseconds until it returns True.
+        on_held: Called when what `held` returns is no longer what it was, by much: put it on
+            record.
     """
 
     def __init__(self) -> None:
         self._files: dict[str, LogFile] = {}
         self.on_waiting: Callable[[], None] | None = None
+        self.on_held: Callable[[], None] | None = None
+        self._recorded = Threshold()
 
     def _begins_to_wait(self) -> None:
         if self.on_waiting is not None:
@@ -254,12 +307,37 @@ class OpenFiles:
         path = os.path.abspath(path)
         file = self._files.get(path)
         if file is None:
-            file = LogFile(path, private=private, on_waiting=self._begins_to_wait)
-            self._files[path] = file
+            file = self._add(path, private)
         else:
             file.refresh()
         file.users += 1
         return file
+
+    def _add(self, path: str, private: bool) -> LogFile:
+        file = LogFile(path, private=private, on_waiting=self._begins_to_wait, on_held=self._holds)
+        self._files[path] = file
+        return file
+
+    def _holds(self) -> None:
+        size = sum(file.waiting for file in self._files.values())
+        if self.on_held is not None and self._recorded.passed(size):
+            self.on_held()
+
+    def held(self) -> tuple[HeldFile, ...]:
+        """Return what waits for full pipes."""
+        return tuple(file.held() for file in self._waiting())
+
+    def restore(self, held: Iterable[HeldFile]) -> int:
+        """Let that wait again; return how many bytes cannot, because they have nowhere to go."""
+        lost = 0
+        for each in held:
+            try:
+                file = self._files.get(each.path) or self._add(each.path, each.private)
+            except OSError:
+                lost += len(each.waiting)
+            else:
+                file.restore(each)
+        return lost
 
     def release(self, file: LogFile) -> None:
         """Give a file back; it is closed when nobody uses it and nothing waits any longer."""

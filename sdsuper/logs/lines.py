@@ -47,6 +47,15 @@ class LineSplitter:
         partial, self._partial = self._partial, b""
         return [partial] if partial else []
 
+    @property
+    def held(self) -> bytes:
+        """A line that is not complete; what is set goes before what comes."""
+        return self._partial
+
+    @held.setter
+    def held(self, partial: bytes) -> None:
+        self._partial = partial
+
 
 class AnsiStripper:
     """Removes `ESC [` up to and including the first of `H f A B C D R s u J K h l p m`.
@@ -85,6 +94,20 @@ class AnsiStripper:
         """Return a held ESC and start anew; an unfinished sequence is dropped."""
         held, self._held, self._inside = self._held, b"", False
         return held
+
+    @property
+    def holds(self) -> bool:
+        """Whether what comes depends on what came."""
+        return self._inside or bool(self._held)
+
+    @property
+    def held(self) -> tuple[bool, bytes]:
+        """Whether it is within a sequence, and what is held back."""
+        return self._inside, self._held
+
+    @held.setter
+    def held(self, held: tuple[bool, bytes]) -> None:
+        self._inside, self._held = held
 
 
 class Part(enum.Enum):
@@ -137,6 +160,20 @@ class CaptureSplitter:
         self._held, self._capturing = b"", False
         return pieces
 
+    @property
+    def holds(self) -> bool:
+        """Whether what comes depends on what came."""
+        return self._capturing or bool(self._held)
+
+    @property
+    def held(self) -> tuple[bool, bytes]:
+        """Whether it is within captured text, and what is held back."""
+        return self._capturing, self._held
+
+    @held.setter
+    def held(self, held: tuple[bool, bytes]) -> None:
+        self._capturing, self._held = held
+
 
 def _prefix_at_end(data: bytes, token: bytes) -> int:
     """Return the length of the longest proper prefix of the token that the data ends with."""
@@ -163,3 +200,13 @@ class CaptureBuffer:
         data = bytes(self._data)
         self._data.clear()
         return data
+
+    @property
+    def held(self) -> bytes:
+        """What is there of a message that has not ended."""
+        return bytes(self._data)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return len(self._data)

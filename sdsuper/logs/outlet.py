@@ -38,6 +38,8 @@ class Outlet:
         regular: It is a regular file under its own name: may be rotated and truncated.
         size: Bytes it held when it was opened.
         mode: Its permission bits.
+        dev: The device it is on.
+        ino: Its inode.
     """
 
     fd: int
@@ -45,6 +47,8 @@ class Outlet:
     regular: bool
     size: int
     mode: int
+    dev: int
+    ino: int
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -152,7 +156,8 @@ def _duplicate(fd: int) -> int:
 
 
 def _outlet(fd: int, info: os.stat_result, send: Callable[[Data], int], *, regular: bool) -> Outlet:
-    return Outlet(fd, send, regular, info.st_size, stat.S_IMODE(info.st_mode))
+    mode = stat.S_IMODE(info.st_mode)
+    return Outlet(fd, send, regular, info.st_size, mode, info.st_dev, info.st_ino)
 
 
 def _send_socket(fd: int, data: Data) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from sdsuper.config.model import Rate
+from sdsuper.logs.held import HeldRate
 from sdsuper.logs.journal import JOURNAL, Journal, fields
 from sdsuper.logs.origin import Origin
 
@@ -23,14 +24,15 @@ class Window:
 
     Attributes:
         ends: The monotonic second at which the present interval is over.
+        left: Lines that may still go out in it.
         suppressed: Lines that were refused and are not told yet; whoever tells counts down.
     """
 
     def __init__(self, rate: Rate) -> None:
         self.ends = float("-inf")
+        self.left = 0
         self.suppressed = 0
         self._rate = rate
-        self._left = 0
 
     def admit(self, now: float) -> bool:
         """Return whether one more line may go out.
@@ -40,9 +42,9 @@ class Window:
         """
         if now >= self.ends:
             self.ends = now + self._rate.seconds
-            self._left = self._rate.lines
-        if self._left:
-            self._left -= 1
+            self.left = self._rate.lines
+        if self.left:
+            self.left -= 1
             return True
         self.suppressed += 1
         return False
@@ -53,33 +55,36 @@ class LineFilter:
 
     Args:
         admit: Asked at the beginning of each line that is not empty.
+
+    Attributes:
+        passes: Whether the line that has begun does, None where none has.
     """
 
     def __init__(self, admit: Callable[[], bool]) -> None:
         self._admit = admit
-        self._passes: bool | None = None  # of the line that has begun; None: none has
+        self.passes: bool | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Return what may pass."""
         *lines, tail = data.split(b"\n")
         kept = []
         for line in lines:
-            passes = self._passes
+            passes = self.passes
             if passes is None:
                 passes = not line or self._admit()
-            self._passes = None
+            self.passes = None
             if passes:
                 kept.append(line + b"\n")
         if tail:
-            if self._passes is None:
-                self._passes = self._admit()
-            if self._passes:
+            if self.passes is None:
+                self.passes = self._admit()
+            if self.passes:
                 kept.append(tail)
         return b"".join(kept)
 
     def flush(self) -> None:
         """The stream has ended: what comes next begins a line."""
-        self._passes = None
+        self.passes = None
 
 
 class LogRate:
@@ -124,6 +129,21 @@ class LogRate:
             self._reminded_at = window.ends
             self._journal.remind(window.ends, self.tell)
         return admitted
+
+    def held(self) -> HeldRate | None:
+        """Return how far the interval is used up; None before the first line."""
+        window, origin = self._window, self._origin
+        if window.ends == float("-inf"):
+            return None
+        return HeldRate(window.ends, window.left, window.suppressed, origin.pid, origin.invocation)
+
+    def restore(self, held: HeldRate) -> None:
+        """Go on from there; what is to be told is, when the interval is over."""
+        window = self._window
+        window.ends, window.left, window.suppressed = held.ends, held.left, held.suppressed
+        self._origin.pid, self._origin.invocation = held.pid, held.invocation
+        if held.suppressed:
+            self._journal.remind(held.ends, self.tell)
 
     def tell(self) -> None:
         """Tell how many lines were suppressed, if any were."""

@@ -5,6 +5,9 @@ a newline is in the log while it waits for its answer. Without capture, ANSI str
 for output, a chunk is not even copied: it is read into one buffer that all readers share (the loop
 has one thread) and written from there.
 
+Where a stage is open (`stage`), chunks go through that, and nothing is lost or doubled when the
+daemon is killed.
+
 Bounds: one call of `read_ready` reads at most 1 MiB, so that a flood does not starve the loop;
 `drain` reads what the pipe held when it was called, and so it ends even while somebody writes on.
 
@@ -24,9 +27,11 @@ import time
 from collections.abc import Callable
 
 from sdsuper.logs.channel import Channel
+from sdsuper.logs.held import HeldReader
 from sdsuper.logs.lines import AnsiStripper, CaptureBuffer, CaptureSplitter, Part
+from sdsuper.logs.stage import STAGE, STAGE_BYTES, Stage
 
-READ_BYTES = 256 * 1024
+READ_BYTES = STAGE_BYTES
 ROUNDS_MAX = 4
 
 _FULL_BYTES = 48 * 1024  # lines fill a pipe of 64 KiB, the default, not to the last byte
@@ -54,6 +59,9 @@ class Reader:
         on_log: Gets each chunk as logged, captured text included (as Supervisor does).
         on_capture: Gets the captured text at each end token; only with `capture_maxbytes`.
         on_raw: Gets what was read, as it was read, before it is logged.
+        key: Says which pipe it is, to a successor.
+        on_held: Called when what it or its channel holds is to be put on record again.
+        stage: Where chunks are on their way.
 
     Attributes:
         fd: The descriptor.
@@ -68,6 +76,9 @@ class Reader:
         on_log: Callable[[bytes], None] | None = None,
         on_capture: Callable[[bytes], None] | None = None,
         on_raw: Callable[[bytes], None] | None = None,
+        key: int = 0,
+        on_held: Callable[[], None] | None = None,
+        stage: Stage = STAGE,
     ) -> None:
         os.set_blocking(fd, False)
         self.fd = fd
@@ -86,6 +97,14 @@ class Reader:
         self._last = Part.LOGGED
         hooks = on_log or on_raw
         self._plain = not captures and self._stripper is None and hooks is None
+        self._key = key
+        self._stage = stage
+        self._staged = False
+        self._is_pipe = True
+        self._on_held = on_held
+        self._held = channel.holding  # bytes, after the latest chunk
+        # Whether a chunk may leave something behind that the files do not show.
+        self._keeps = not self._plain or channel.keeps
 
     def read_ready(self) -> bool:
         """Read and log what is there, up to a bound. Returns False at the end of the stream."""
@@ -134,6 +153,8 @@ class Reader:
         return int.from_bytes(held, sys.byteorder)
 
     def _read(self) -> int:
+        if self._stage.ready and self._is_pipe:
+            return self._read_staged(self._stage)
         try:
             count = os.readv(self.fd, _BUFFERS)
         except BlockingIOError:
@@ -145,6 +166,86 @@ class Reader:
         elif count:
             self._take(bytes(_VIEW[:count]))
         return count
+
+    def _read_staged(self, stage: Stage) -> int:
+        try:
+            count = stage.take(self.fd, self._key)
+        except BlockingIOError:
+            return _NOTHING
+        except OSError:
+            self._is_pipe = False
+            return self._read()
+        if not count:
+            return _EOF
+        try:
+            if self._plain:
+                self._channel.write_staged(stage.view[:count])
+            else:
+                self._staged = True
+                self._take(bytes(stage.view[:count]))
+            if self._keeps:
+                self._settle()
+        finally:
+            self._staged = False
+            stage.commit()
+        return count
+
+    def _settle(self) -> None:
+        self._staged = False
+        self._tell_held()
+        self._stage.settle()
+
+    def _tell_held(self) -> None:
+        held = self.holding + self._channel.holding
+        if (held or self._held) and self._on_held is not None:
+            self._on_held()
+        self._held = held
+
+    def replay(self) -> None:
+        """Feed the chunk again that an earlier daemon was killed with; it is this pipe's."""
+        stage = self._stage
+        pending = stage.begin_replay()
+        self._staged = True
+        try:
+            if pending.end:
+                self._end()
+            elif self._plain:
+                self._channel.write_staged(pending.data)
+            else:
+                self._take(pending.data)
+            self._settle()
+        finally:
+            self._staged = False
+            stage.end_replay()
+            stage.commit()
+
+    @property
+    def holding(self) -> int:
+        """Bytes it holds, more than 0 where what comes depends on what came."""
+        held = 0
+        if self._splitter is not None and self._splitter.holds:
+            held += 1 + self._captured.size
+        if self._stripper is not None and self._stripper.holds:
+            held += 1
+        return held
+
+    def held(self) -> HeldReader:
+        """Return what it holds."""
+        inside, escape = (False, b"") if self._stripper is None else self._stripper.held
+        capturing, token = (False, b"") if self._splitter is None else self._splitter.held
+        return HeldReader(
+            self._key, inside, escape, capturing, token, self._captured.held, self._last
+        )
+
+    def restore(self, held: HeldReader) -> None:
+        """Go on from what the reader of an earlier daemon held."""
+        if self._stripper is not None:
+            self._stripper.held = held.inside, held.escape
+        if self._splitter is not None:
+            self._splitter.held = held.capturing, held.token
+            self._captured.add(held.captured)
+        self._last = held.last
+        self._held += self.holding
 
     def _take(self, data: bytes) -> None:
         if self._on_raw is not None:
@@ -179,6 +280,8 @@ class Reader:
             return
         if part is Part.CAPTURED:
             self._captured.add(data)
+        elif self._staged:
+            self._channel.write_staged(data)
         else:
             self._channel.write(data)
         if self._on_log is not None:
@@ -186,8 +289,23 @@ class Reader:
 
     def close(self) -> None:
         """Log what was held back, and close the pipe. Captured text without an end is dropped."""
+        stage = self._stage
+        if self._keeps and stage.ready and (self.holding or self._channel.holding):
+            self._staged = True
+            stage.begin_end(self._key)
+            try:
+                self._end()
+                self._settle()
+            finally:
+                self._staged = False
+                stage.commit()
+        else:
+            self._end()
+        os.close(self.fd)
+
+    def _end(self) -> None:
         if self._splitter is not None:
             self._take_pieces(self._splitter.flush())
+            self._captured.take()
         self._end_part()
         self._channel.flush()
-        os.close(self.fd)

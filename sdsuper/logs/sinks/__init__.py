@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sdsuper.config.model import ChannelConfig
+from sdsuper.logs.held import HeldSink
 from sdsuper.logs.origin import Origin
 from sdsuper.logs.rate import LogRate
 from sdsuper.logs.sinks.file import FileSink
 from sdsuper.logs.sinks.journal import JournalSink
 from sdsuper.logs.sinks.syslog import SyslogSink
+from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
 
@@ -21,9 +23,23 @@ class Sink(Protocol):
 
     Attributes:
         target: What to call it in messages.
+        keeps: Whether it may hold something after a write, but for what a full pipe leaves.
+        on_sent: Called when what waited is sent.
     """
 
     target: str
+    keeps: bool
+    on_sent: Callable[[], None] | None
+
+    @property
+    def holding(self) -> int:
+        """Bytes that it holds, or 1 where what comes depends on what came."""
+
+    def held(self) -> HeldSink:
+        """Return what it holds."""
+
+    def restore(self, held: HeldSink) -> None:
+        """Go on from what another held."""
 
     @property
     def stalled(self) -> bool:
@@ -34,6 +50,15 @@ class Sink(Protocol):
 
     def write(self, data: Data) -> Trouble | None:
         """Take one record, which is only lent; return what went wrong, None when nothing did."""
+
+    def write_staged(self, data: Data, stage: Stage) -> Trouble | None:
+        """As `write`, and let the stage know how far it is: it is one step."""
+
+    def write_rest(self, data: Data, stage: Stage) -> Trouble | None:
+        """As `write_staged`, in the place of a daemon that was killed within that step."""
+
+    def settle(self) -> Trouble | None:
+        """Do what is due after a write that was done by a daemon that was killed then."""
 
     def flush(self) -> bool:
         """The stream has ended: send on what is held; return whether nothing waits any longer."""

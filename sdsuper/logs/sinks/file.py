@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 from sdsuper.logs.files import OPEN_FILES, STALLED_BYTES, LogFile, OpenFiles, truncate_at
+from sdsuper.logs.held import HeldSink
 from sdsuper.logs.outlet import names_descriptor
+from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
 
@@ -21,6 +24,10 @@ class FileSink:
         private: Create it with mode 0600 and mark it as in use (a generated name).
         files: Where open files are shared.
     """
+
+    keeps = False  # what waits for a full pipe is the file's, which others may share
+    holding = 0
+    on_sent: Callable[[], None] | None = None  # never called
 
     def __init__(
         self,
@@ -53,11 +60,48 @@ class FileSink:
         """Append one record; return what went wrong, None when nothing did."""
         file = self._file
         if file is None:
-            return Trouble(OSError(errno.EBADF, "it is not open"), len(data))
+            return _closed(data)
         trouble = file.write(data)
         if self._maxbytes and file.position >= self._maxbytes and file.rotatable:
             return trouble or file.rotate(self._maxbytes, self._backups)
         return trouble
+
+    def write_staged(self, data: Data, stage: Stage) -> Trouble | None:
+        """Append one record, noting in the stage where it begins, and that it is done."""
+        file = self._file
+        if file is None:
+            stage.wrote()
+            return _closed(data)
+        file.note(stage)
+        trouble = file.write(data)
+        stage.wrote()  # whoever rotates is killed without harm
+        if self._maxbytes and file.position >= self._maxbytes and file.rotatable:
+            return trouble or file.rotate(self._maxbytes, self._backups)
+        return trouble
+
+    def write_rest(self, data: Data, stage: Stage) -> Trouble | None:
+        """Append what is missing of a record, to the file where its beginning is."""
+        rest, path = stage.rest(data, self.target)
+        file = self._file
+        if file is None or path is None:
+            return self.write_staged(data, stage)
+        trouble = file.write_to(path, rest) if rest else None
+        stage.wrote()
+        return trouble or self.settle()
+
+    def settle(self) -> Trouble | None:
+        """Rotate the file, if that is due."""
+        file = self._file
+        if file is None or not self._maxbytes or file.position < self._maxbytes:
+            return None
+        return file.rotate(self._maxbytes, self._backups)
+
+    def held(self) -> HeldSink:
+        """Return nothing."""
+        return HeldSink()
+
+    def restore(self, held: HeldSink) -> None:
+        """Do nothing."""
 
     @property
     def stalled(self) -> bool:
@@ -106,3 +150,7 @@ class FileSink:
         file, self._file = self._file, None
         if file is not None:
             self._files.release(file)
+
+
+def _closed(data: Data) -> Trouble:
+    return Trouble(OSError(errno.EBADF, "it is not open"), len(data))

@@ -8,16 +8,19 @@ from collections import deque
 from collections.abc import Callable
 
 from sdsuper.config.model import LEVEL_GROUP, LEVELS, ChannelConfig, JournalFull
+from sdsuper.logs.held import HeldSink, HeldStretch
 from sdsuper.logs.journal import FIELD_MAX_BYTES, JOURNAL, TOTAL_MAX_BYTES, Journal, field, fields
 from sdsuper.logs.origin import Origin
 from sdsuper.logs.rate import LineFilter, LogRate
+from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
 WAITING_MAX_BYTES = 4 * 1024 * 1024
 """With so much of one channel waiting, further records are dropped."""
 
-STALLED_BYTES = 256 * 1024
-"""With so much waiting for a journal that is slow, the child's pipe is left unread."""
+STALLED_BYTES = 64 * 1024
+"""With so much waiting for a journal that is slow, the child's pipe is left unread: there it is as
+safe, and need not be put on record."""
 
 LINE_BREAK_FIELD = b"SDSUPER_LINE_BREAK"
 """Why a message ends where no line does: eof, line-max, pid-change, as journald's _LINE_BREAK."""
@@ -51,9 +54,13 @@ class JournalSink:
         pattern: Finds the level of a line.
         rate: How many lines may go out; it is shared by both channels.
         journal: The way there.
+
+    Attributes:
+        on_sent: Called when what waited is sent.
     """
 
     target = "the journal"
+    keeps = True
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class JournalSink:
         self._waiting = 0
         self._behind = False
         self._torn = False
+        self.on_sent: Callable[[], None] | None = None
 
     def open(self) -> None:
         """Do nothing: the socket is connected when there is a line; nobody has to listen."""
@@ -107,6 +115,52 @@ class JournalSink:
         if not self._behind:
             self._send(_WRITE_ENTRIES)
         return None
+
+    def write_staged(self, data: Data, stage: Stage) -> Trouble | None:
+        """As `write`; it cannot be told afterwards what was sent."""
+        trouble = self.write(data)
+        stage.wrote()
+        return trouble
+
+    write_rest = write_staged
+
+    def settle(self) -> None:
+        """Do nothing: there is nothing to rotate."""
+
+    @property
+    def holding(self) -> int:
+        """Bytes that wait, or 1 where a line has begun of which none do."""
+        last = self._stretches[-1] if self._stretches else None
+        if last is None or len(self._stretches) > 1:
+            return self._waiting
+        passes = None if self._filter is None else self._filter.passes
+        return len(last.data) or int(last.line_priority is not None or passes is not None)
+
+    def held(self) -> HeldSink:
+        """Return what waits, and how far the last line has come."""
+        if not self.holding:
+            return HeldSink(torn=self._torn)
+        return HeldSink(
+            stretches=tuple(stretch.held() for stretch in self._stretches),
+            invocation=self._invocation,
+            torn=self._torn,
+            passes=None if self._filter is None else self._filter.passes,
+        )
+
+    def restore(self, held: HeldSink) -> None:
+        """Go on from there; complete lines are sent with the next turn."""
+        self._invocation = held.invocation
+        self._torn = held.torn
+        if self._filter is not None:
+            self._filter.passes = held.passes
+        for each in held.stretches:
+            stretch = _Stretch(each.fields, self._levels)
+            stretch.restore(each)
+            self._stretches.append(stretch)
+            self._count(_STRETCH_BYTES + len(stretch.data))
+        if self._stretches and not self._behind:
+            self._behind = True
+            self._journal.await_turn(self)
 
     def _pattern_is_slow(self) -> None:
         self._journal.report(
@@ -147,7 +201,10 @@ class JournalSink:
                 break
             self._stretches.popleft()
             self._count(-_STRETCH_BYTES)
-        self._behind = False
+        if self._behind:
+            self._behind = False
+            if self.on_sent is not None:
+                self.on_sent()
         return True
 
     @property
@@ -233,16 +290,27 @@ class _Stretch:
     Attributes:
         data: What is not sent.
         ended: Why no more comes, None while it may: a last line without an end is sent, too.
+        line_priority: Of a line whose first part is sent.
     """
 
-    __slots__ = ("_fields", "_levels", "_line_priority", "data", "ended")
+    __slots__ = ("_fields", "_levels", "data", "ended", "line_priority")
 
     def __init__(self, own_fields: bytes, levels: _Levels) -> None:
         self.data = bytearray()
         self.ended: bytes | None = None
         self._fields = own_fields
         self._levels = levels
-        self._line_priority: bytes | None = None  # of a line whose first part is sent
+        self.line_priority: bytes | None = None
+
+    def held(self) -> HeldStretch:
+        """Return it as plain values."""
+        return HeldStretch(self._fields, bytes(self.data), self.ended, self.line_priority)
+
+    def restore(self, held: HeldStretch) -> None:
+        """Become what another was."""
+        self.data += held.data
+        self.ended = held.ended
+        self.line_priority = held.line_priority
 
     def tear(self) -> int:
         """End a line whose rest was dropped; return the bytes that takes."""
@@ -276,12 +344,12 @@ class _Stretch:
         return False
 
     def _send_line(self, line: bytes, reason: bytes | None, send: Callable[[bytes], bool]) -> bool:
-        priority = self._line_priority
+        priority = self.line_priority
         if priority is None:
             priority, line = self._levels.split(line)
         if line and not send(self._entry(priority, line, reason)):
             return False
-        self._line_priority = priority if reason is _TOO_LONG else None
+        self.line_priority = priority if reason is _TOO_LONG else None
         return True
 
     def _entry(self, priority: bytes, line: bytes, reason: bytes | None) -> bytes:

@@ -6,8 +6,11 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 
+from sdsuper.logs.held import HeldSink
 from sdsuper.logs.lines import LineSplitter
+from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
 _PRIORITY = 14  # LOG_USER | LOG_INFO
@@ -34,6 +37,8 @@ class SyslogSink:
 
     target = "syslog"
     stalled = False
+    keeps = True
+    on_sent: Callable[[], None] | None = None  # never called
 
     def __init__(
         self, *, process: str = "", ident: str | None = None, address: str = "/dev/log"
@@ -52,6 +57,30 @@ class SyslogSink:
     def write(self, data: Data) -> Trouble | None:
         """Send the lines that are complete now; return what went wrong, None when nothing did."""
         return self._send_all(self._lines.feed(bytes(data)))
+
+    def write_staged(self, data: Data, stage: Stage) -> Trouble | None:
+        """As `write`; it cannot be told afterwards what was sent."""
+        trouble = self.write(data)
+        stage.wrote()
+        return trouble
+
+    write_rest = write_staged
+
+    def settle(self) -> None:
+        """Do nothing: there is nothing to rotate."""
+
+    @property
+    def holding(self) -> int:
+        """Bytes of a line that is not complete."""
+        return len(self._lines.held)
+
+    def held(self) -> HeldSink:
+        """Return a line that is not complete."""
+        return HeldSink(partial=self._lines.held)
+
+    def restore(self, held: HeldSink) -> None:
+        """Go on with that line."""
+        self._lines.held = held.partial
 
     def _send_all(self, lines: list[bytes]) -> Trouble | None:
         lost = 0
