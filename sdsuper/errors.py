@@ -32,6 +32,10 @@ class StartError(SdsuperError):
     exit_code = 7
 
 
+class HandoverError(SdsuperError):
+    """What another daemon left behind cannot be used: the text says what, and where in it."""
+
+
 class Problem:
     """One thing that is wrong in a configuration, and where.
 

@@ -26,8 +26,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "logs": LEAF,
     "systemd": LEAF,
     "listeners": LEAF,
+    "handover": (*LEAF, "config.types"),
     "rpc": LEAF,
-    "daemon": (*EDGES, "compat", "core", "config", *VALUES),
+    "daemon": (*EDGES, "handover", "compat", "core", "config", *VALUES),
     "server": ("daemon", "rpc", *EDGES, "core", "config", *VALUES),
     "ctl": (
         "rpc",
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *VALUES,
     ),
     "compat": ("sdsuperctl", "ctl", "rpc", "core.states", "core.events", *VALUES),
-    "sdsuperd": ("server", "daemon", "rpc", *EDGES, "core", "config", *VALUES),
+    "sdsuperd": ("server", "daemon", "rpc", "handover", *EDGES, "core", "config", *VALUES),
     "sdsuperctl": ("ctl", "rpc", *VALUES),
     "pidproxy": (),
 }
