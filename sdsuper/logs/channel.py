@@ -163,7 +163,10 @@ class Channel:
     @property
     def stalled(self) -> bool:
         """Whether a sink is behind: leave the child's pipe unread until `catch_up` helps."""
-        return any(sink.stalled for sink in self._sinks)
+        for sink in self._sinks:  # noqa: SIM110  for each chunk: any() takes twice as long
+            if sink.stalled:
+                return True
+        return False
 
     def catch_up(self) -> bool:
         """Send on what keeps readers waiting; return whether they may read again."""

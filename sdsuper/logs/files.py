@@ -88,7 +88,7 @@ class LogFile:
         outlet = self._outlet
         if outlet.regular:
             # Asked for: a size that others changed meanwhile would be worse than none.
-            stage.note(outlet.dev, outlet.ino, os.lseek(outlet.fd, 0, os.SEEK_END))
+            stage.note(outlet.identity, os.lseek(outlet.fd, 0, os.SEEK_END))
 
     def write_to(self, path: str, data: Data) -> Trouble | None:
         """Append to this file by another name, or to one that was this until it was renamed."""

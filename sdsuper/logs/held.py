@@ -116,6 +116,11 @@ class HeldOutlets:
     readers: tuple[HeldReader, ...] = ()
     rate: HeldRate | None = None
 
+    @property
+    def paths(self) -> list[str]:
+        """The log files; generated ones among them must not be cleaned up."""
+        return [channel.path for channel in self.channels.values() if channel.path is not None]
+
 
 @dataclass(frozen=True)
 class HeldFile:

@@ -38,8 +38,7 @@ class Outlet:
         regular: It is a regular file under its own name: may be rotated and truncated.
         size: Bytes it held when it was opened.
         mode: Its permission bits.
-        dev: The device it is on.
-        ino: Its inode.
+        identity: Its device and inode.
     """
 
     fd: int
@@ -47,8 +46,7 @@ class Outlet:
     regular: bool
     size: int
     mode: int
-    dev: int
-    ino: int
+    identity: tuple[int, int]
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -157,7 +155,7 @@ def _duplicate(fd: int) -> int:
 
 def _outlet(fd: int, info: os.stat_result, send: Callable[[Data], int], *, regular: bool) -> Outlet:
     mode = stat.S_IMODE(info.st_mode)
-    return Outlet(fd, send, regular, info.st_size, mode, info.st_dev, info.st_ino)
+    return Outlet(fd, send, regular, info.st_size, mode, (info.st_dev, info.st_ino))
 
 
 def _send_socket(fd: int, data: Data) -> int:

@@ -152,9 +152,7 @@ class Reader:
         held = fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4))
         return int.from_bytes(held, sys.byteorder)
 
-    def _read(self) -> int:
-        if self._stage.ready and self._is_pipe:
-            return self._read_staged(self._stage)
+    def _read_directly(self) -> int:
         try:
             count = os.readv(self.fd, _BUFFERS)
         except BlockingIOError:
@@ -167,14 +165,17 @@ class Reader:
             self._take(bytes(_VIEW[:count]))
         return count
 
-    def _read_staged(self, stage: Stage) -> int:
+    def _read(self) -> int:
+        stage = self._stage
+        if not (stage.ready and self._is_pipe):
+            return self._read_directly()
         try:
             count = stage.take(self.fd, self._key)
         except BlockingIOError:
             return _NOTHING
         except OSError:
             self._is_pipe = False
-            return self._read()
+            return self._read_directly()
         if not count:
             return _EOF
         try:

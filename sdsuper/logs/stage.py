@@ -11,8 +11,9 @@ successor is handed. One chunk is on its way at a time:
    signal that kills is concerned. Their number is noted (LENGTH), then they are read from there
    into the buffer, which is in the memory file, too.
 2. *write*: each record that the chunk becomes goes to each sink of its channel; these steps are
-   counted (DONE). Before a step that appends to a regular file its device, inode and size are
-   noted, and last, for which step that is (NOTED), which makes the note valid.
+   numbered, and the last one that is done is noted (DONE). Before a step that appends to a regular
+   file its device, inode and size are noted, and last, for which step that is (NOTED), which makes
+   the note valid. Numbers of steps begin with that of the chunk: what an earlier one left is void.
 3. *commit*: LENGTH becomes 0. Whatever is kept in memory after the chunk (`held`), and whoever was
    told of it, is put on record before that, by `before_commit`.
 
@@ -23,8 +24,9 @@ A successor finds one of these:
 - LENGTH is n, m bytes in the staging pipe: the first n - m are in the buffer, the rest follows.
 - In the buffer, and SEQUENCE is not beyond what is on record: killed within step 3, all is done.
 - Otherwise the chunk is fed again (`Reader.replay`), from what was held before it, and so it
-  becomes the same records. The first DONE steps are left out. If the next one is NOTED, the file
-  behind its noted size is compared with the record: what is there already is not written again.
+  becomes the same records. The steps up to DONE are left out, but for sinks that keep something
+  in memory. If the next one is NOTED, the file behind its noted size is compared with the record:
+  what is there already is not written again.
 
 A stream that ends while something of it is held is a chunk without bytes (LENGTH is `_END`).
 
@@ -42,6 +44,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import stat
 import sys
 import termios
 from collections.abc import Callable, Mapping
@@ -63,6 +66,7 @@ _CHANCE_BYTES = 16
 
 _FORMAT, _SEQUENCE, _KEY, _LENGTH, _DONE, _NOTED, _DEV, _INO, _SIZE = range(9)
 _END = 1 << 63
+_STEP_BITS = 24  # a chunk has fewer bytes than that, and sinks are few
 
 
 class StageError(Exception):
@@ -105,8 +109,9 @@ class Stage:
         self.fed = 0
         self.before_commit: Callable[[], None] | None = None
         self.replaying = False
-        self._step = 0  # with `replaying`: the one that comes next
-        self._done = 0
+        self._step = 0  # the last one that is done
+        self._done = 0  # with `replaying`: the last one that an earlier daemon had done
+        self._file = (0, 0)
         self._fds: tuple[int, int, int] | None = None
         self._pending: Pending | None = None
         self._map(None)
@@ -146,6 +151,7 @@ class Stage:
     def _use(self, fds: tuple[int, int, int]) -> None:
         self._map(mmap.mmap(fds[0], _HEADER_BYTES + STAGE_BYTES))
         self._fds = fds
+        self._file = (0, 0)
         _, self._out, self._into = fds
 
     def fds(self) -> dict[str, int]:
@@ -168,6 +174,8 @@ class Stage:
             memory, out, into = (fds[name] for name in NAMES)
             if os.fstat(memory).st_size != _HEADER_BYTES + STAGE_BYTES:
                 raise StageError("the memory of the stage has another size")
+            if not all(stat.S_ISFIFO(os.fstat(fd).st_mode) for fd in (out, into)):
+                raise StageError("the staging pipe is none")
             self._use((memory, out, into))
             if self._header[_FORMAT] != _MAGIC:
                 raise StageError("the memory of the stage has another format")
@@ -218,11 +226,9 @@ class Stage:
             OSError: It is no pipe, or an end that is gone.
         """
         header = self._header
-        self.sequence += 1
-        header[_SEQUENCE] = self.sequence
+        self.sequence = header[_SEQUENCE] = sequence = self.sequence + 1
+        self._step = sequence << _STEP_BITS
         header[_KEY] = key
-        header[_DONE] = self._done = 0
-        header[_NOTED] = 0
         count = os.splice(fd, self._into, STAGE_BYTES, None, None, os.SPLICE_F_NONBLOCK)
         if count:
             header[_LENGTH] = count
@@ -239,32 +245,28 @@ class Stage:
     def begin_end(self, key: int) -> None:
         """Begin a chunk without bytes: a stream has ended. `commit` must follow."""
         header = self._header
-        self.sequence += 1
-        header[_SEQUENCE] = self.sequence
+        self.sequence = header[_SEQUENCE] = sequence = self.sequence + 1
+        self._step = sequence << _STEP_BITS
         header[_KEY] = key
-        header[_DONE] = self._done = 0
-        header[_NOTED] = 0
         header[_LENGTH] = _END
         self.ready = False
 
-    def note(self, dev: int, ino: int, size: int) -> None:
+    def note(self, file: tuple[int, int], size: int) -> None:
         """The next step appends to a file.
 
         Args:
-            dev: The file's device.
-            ino: Its inode.
+            file: Its device and inode.
             size: Bytes in it now.
         """
         header = self._header
-        header[_DEV] = dev
-        header[_INO] = ino
+        if file is not self._file:
+            header[_DEV], header[_INO] = self._file = file
         header[_SIZE] = size
-        header[_NOTED] = self._done + 1
+        header[_NOTED] = self._step + 1
 
     def wrote(self) -> None:
         """A step is done, well or not."""
-        self._done += 1
-        self._header[_DONE] = self._done
+        self._header[_DONE] = self._step = self._step + 1
 
     def commit(self) -> None:
         """The chunk is where it belongs."""
@@ -287,8 +289,8 @@ class Stage:
         """Begin to feed the pending chunk again. `commit` must follow."""
         pending, self._pending = self._pending, None
         assert pending is not None
+        self._step = pending.sequence << _STEP_BITS
         self._done = self._header[_DONE]
-        self._step = 0
         self.replaying = True
         return pending
 
@@ -305,9 +307,9 @@ class Stage:
         return pending
 
     def step_was_done(self) -> bool:
-        """While `replaying`, tell whether a step was done before; call it once for each."""
-        self._step += 1
-        if self._step <= self._done:
+        """While `replaying`, tell whether the next step was done before; if so, it is now."""
+        if self._step < self._done:
+            self._step += 1
             return True
         self.replaying = False
         return False
@@ -323,7 +325,7 @@ class Stage:
             The rest, and the path; None where the step was not begun, or the file is gone.
         """
         header = self._header
-        if header[_NOTED] != self._done + 1:
+        if header[_NOTED] != self._step + 1:
             return data, None
         found = _find(path, header[_DEV], header[_INO])
         if found is None:
