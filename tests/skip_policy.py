@@ -70,6 +70,12 @@ def _boots_systemd() -> bool:
     return can_boot()
 
 
+def _delegates_cgroups() -> bool:
+    from tests.cgroups import can_delegate
+
+    return can_delegate()
+
+
 def _builds_rpms() -> bool:
     return all(shutil.which(tool) for tool in ("rpmbuild", "createrepo_c", "rpmlint", "gcc"))
 
@@ -96,6 +102,11 @@ NEEDS = {
         "needs a systemd booted in a container",
         "as root, install systemd-container and mmdebstrap",
         _boots_systemd,
+    ),
+    "cgroups": Need(
+        "needs to make cgroups",
+        "run the tests as root where cgroups of version 2 are mounted and can be written",
+        _delegates_cgroups,
     ),
     "journal_reader": Need(
         "needs systemd-python and systemd-journal-remote",
