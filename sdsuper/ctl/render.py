@@ -12,12 +12,13 @@ TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sdsuper.rpc.structs import ConfigInfo, ProcessInfo
+    from sdsuper.rpc.structs import ConfigInfo, ProcessInfo, UsageInfo
 
 NAME_WIDTH = 30
 """Columns that `status` leaves for a name, the gap of three not counted."""
 
 SCREEN_WIDTH = 80
+KIBI = 1024
 
 
 def namespec(group: str, name: str) -> str:
@@ -97,6 +98,72 @@ def avail_json(infos: Iterable[ConfigInfo]) -> list[dict[str, object]]:
         }
         for info in infos
     ]
+
+
+USAGE_HEAD = ("PID", "PROCESSES", "TASKS", "MEMORY", "CPU", "CPU WAIT", "MEMORY WAIT", "IO WAIT")
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+
+def usage_table(rows: Sequence[tuple[ProcessInfo, UsageInfo | None]]) -> str:
+    """Return the table of `usage`, a line for each process; `-` is what nobody knows."""
+    names = [namespec(info["group"], info["name"]) for info, _ in rows]
+    cells = [USAGE_HEAD, *(_usage_cells(taken) for _, taken in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(USAGE_HEAD))]
+    first = max(map(len, ["NAME", *names]))
+    return "\n".join(
+        "  ".join([f"{name:<{first}}", *(f"{cell:>{widths[i]}}" for i, cell in enumerate(row))])
+        for name, row in zip(["NAME", *names], cells, strict=True)
+    )
+
+
+def _usage_cells(taken: UsageInfo | None) -> tuple[str, ...]:
+    if taken is None:
+        return ("-",) * len(USAGE_HEAD)
+    waits = (taken["pressure"].get(each, {}).get("some") for each in ("cpu", "memory", "io"))
+    return (
+        str(taken["pid"]),
+        str(taken["processes"]),
+        "-" if taken["tasks"] < 0 else str(taken["tasks"]),
+        size(taken["memory"]),
+        f"{taken['cpu']:.2f} s",
+        *("-" if wait is None else f"{wait:.1f} %" for wait in waits),
+    )
+
+
+def size(amount: float) -> str:
+    """Return bytes as people read them."""
+    unit = "bytes"
+    for bigger in _UNITS:
+        if amount < KIBI:
+            break
+        amount, unit = amount / KIBI, bigger
+    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def usage_json(
+    rows: Iterable[tuple[ProcessInfo, UsageInfo | None]],
+) -> list[dict[str, object]]:
+    """Return what `usage --json` prints: null is what nobody knows."""
+    kept = ("pid", "processes", "memory", "cpu", "tasks", "pressure", "cgroup")
+    found = []
+    for info, taken in rows:
+        values: dict[str, object] = dict.fromkeys(kept)
+        if taken is not None:
+            values |= {key: taken[key] for key in kept}  # type: ignore[literal-required]
+            values["memory"] = int(taken["memory"])
+            values["tasks"] = None if taken["tasks"] < 0 else taken["tasks"]
+            values["cgroup"] = taken["cgroup"] or None
+        found.append(
+            {
+                "namespec": namespec(info["group"], info["name"]),
+                "group": info["group"],
+                "name": info["name"],
+                "state": info["statename"],
+                **values,
+            }
+        )
+    return found
 
 
 def as_json(value: object) -> str:

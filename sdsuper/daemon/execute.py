@@ -248,6 +248,11 @@ class Executor:
         if lost:
             self._report(Level.CRITICAL, f"{lost} bytes did not reach the journal: {JOURNAL.error}")
 
+    def cgroup(self, name: Namespec) -> Cgroup | None:
+        """Return the cgroup of a process that runs, None where it has none of its own."""
+        invocation = self._by_name.get(name)
+        return None if invocation is None else invocation.cgroup
+
     def mark(self, invocation: int) -> str:
         """Return the identity of an invocation, which no other of any daemon has."""
         return f"{self._daemon_mark}-{invocation}"

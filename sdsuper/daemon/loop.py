@@ -45,6 +45,7 @@ from sdsuper.daemon.statelog import StateChange
 from sdsuper.errors import SdsuperError
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
+from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.watchdog import Health
 from sdsuper.values import Instant, Level, Namespec
@@ -434,6 +435,10 @@ class Daemon:
         if any(self.is_in_journal_alone(name, channel) for channel in ("stdout", "stderr")):
             self._journal.send(clearing(name))
             self.readback.forget(name)
+
+    def cgroup(self, name: Namespec) -> Cgroup | None:
+        """Return the cgroup of a process that runs, None where it has none of its own."""
+        return self._executor.cgroup(name)
 
     def write_stdin(self, name: Namespec, data: bytes) -> None:
         """Queue bytes for a child's stdin.

@@ -27,6 +27,28 @@ class ProcessInfo(TypedDict):
     description: str
 
 
+class UsageInfo(TypedDict):
+    """What one process that runs takes, with all that descends from it: sdsuper.getUsage.
+
+    Attributes:
+        memory: Bytes, as a double: they may be more than an int can hold.
+        cpu: CPU seconds.
+        tasks: Threads, -1 where nobody counts them.
+        pressure: Percent of time lost in waiting, by what was waited for, then "some" and "full".
+        cgroup: The directory of its cgroup, "" where it has none of its own.
+    """
+
+    name: str
+    group: str
+    pid: int
+    processes: int
+    memory: float
+    cpu: float
+    tasks: int
+    pressure: dict[str, dict[str, float]]
+    cgroup: str
+
+
 class ConfigInfo(TypedDict):
     """One configured process, active or not: getAllConfigInfo."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,6 +40,17 @@ def undelegated() -> Iterator[Path]:
 
 def pids(cgroup: Path) -> set[int]:
     return set(map(int, (cgroup / "cgroup.procs").read_text().split()))
+
+
+def sleepers(cgroup: Path) -> list[int]:
+    """Return the processes of a cgroup that have come to their `sleep`."""
+    comm = "/proc/{}/comm"
+    found = []
+    for pid in pids(cgroup):
+        with contextlib.suppress(OSError):
+            if Path(comm.format(pid)).read_text() == "sleep\n":
+                found.append(pid)
+    return found
 
 
 def tokened(token: str) -> list[str]:
@@ -237,6 +249,33 @@ def test_a_program_with_cgroups_of_its_own_can_be_started_again(
         daemon.wait(lambda: pids(unit / "programs/c:c/sub") == {daemon.pid_of("c")})
         daemon.ctl("restart", "c")
     daemon.wait(lambda: pids(unit / "programs/c:c/sub") == {daemon.pid_of("c")})
+
+
+def test_usage_counts_all_that_descends_from_a_process(
+    start_daemon: StartDaemon, unit: Path
+) -> None:
+    burn = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"
+    daemon = start(
+        start_daemon,
+        unit,
+        f"[program:u]\ncommand=sh -c \"(setsid sh -c '{burn}; exec sleep 7777' &); "
+        '(setsid sleep 7777 &); exec sleep 7777"\n'
+        "[program:idle]\ncommand=sleep 7777\nautostart=false\n",
+    )
+    daemon.wait(lambda: len(sleepers(unit / "programs/u:u")) == 3)
+    (told,) = daemon.rpc.sdsuper.getUsage()
+    assert told["cgroup"] == f"{unit}/programs/u:u"
+    assert told["processes"] == 3
+    assert told["pid"] == daemon.pid_of("u")
+    assert told["memory"] > 0
+    counted = (unit / "programs/u:u/cpu.stat").read_text().split()[1]
+    assert 0 < told["cpu"] <= int(counted) / 1e6
+    assert set(told["pressure"]) == {
+        each for each in ("cpu", "memory", "io") if (unit / f"{each}.pressure").exists()
+    }
+    out, status = daemon.ctl("usage")
+    assert [line.split()[0] for line in out.splitlines()] == ["NAME", "idle", "u"]
+    assert status == 0
 
 
 def test_what_a_killed_daemon_left_is_ended_before_anything_starts(

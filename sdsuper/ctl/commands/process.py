@@ -10,9 +10,10 @@ from sdsuper.rpc.faults import Fault, FaultCode
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from sdsuper.ctl.control import Control
-    from sdsuper.rpc.structs import ProcessInfo, Result
+    from sdsuper.rpc.structs import ProcessInfo, Result, UsageInfo
 
 DOWN_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
 """The names of STOPPED_STATES; a test holds them to it. Its module takes 5 ms to import."""
@@ -174,6 +175,32 @@ def _select(control: Control, infos: list[ProcessInfo], words: list[str]) -> lis
             out.line(text if name is None else f"{word}: ERROR (no such process)")
             control.fail(Status.UNKNOWN)
     return shown
+
+
+@command(
+    ("usage", "show what every process takes: memory, CPU, time lost in waiting"),
+    ("usage <name> ...", "show it of these processes"),
+    ("usage <group>:*", "show it of all processes of a group"),
+    unreachable_status=Status.UNKNOWN,
+)
+def usage(control: Control, words: list[str]) -> None:
+    """Show what processes take, each with all that descends from it."""
+    infos: list[ProcessInfo] = control.call("getAllProcessInfo")
+    if words and "all" not in words:
+        infos = _select(control, infos, words)
+    try:
+        told: Any = control.client.call("sdsuper.getUsage")
+    except Fault as error:
+        if error.code != FaultCode.UNKNOWN_METHOD:
+            raise
+        control.fail(Status.FAILED, "ERROR: this daemon does not tell (it is no sdsuperd)")
+        return
+    taken: dict[tuple[str, str], UsageInfo] = {(each["group"], each["name"]): each for each in told}
+    rows = [(info, taken.get((info["group"], info["name"]))) for info in infos]
+    if control.settings.json:
+        control.print(render.as_json(render.usage_json(rows)))
+    elif rows:
+        control.print(render.usage_table(rows))
 
 
 @command(

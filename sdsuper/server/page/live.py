@@ -132,7 +132,9 @@ class Board:
         process = self._daemon.manager.processes.get(name)
         usage = None
         if process is not None and process.pid:
-            usage = self._meter.look(name, process.pid, self._daemon.now().mono)
+            usage = self._meter.look(
+                name, process.pid, self._daemon.now().mono, self._daemon.cgroup(name)
+            )
         if usage is None:
             self._usages.pop(name, None)
         elif usage != self._usages.get(name):

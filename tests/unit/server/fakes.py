@@ -104,6 +104,9 @@ class FakeDaemon:
     def now(self) -> Instant:
         return Instant(self.mono, WALL + self.mono)
 
+    def cgroup(self, _name: Namespec) -> None:
+        return None
+
     def submit(self, fact: Fact) -> None:
         self._facts.append(fact)
         if self._handling:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,20 @@ def test_who_the_daemon_is() -> None:
     assert call(caller, "getPID") == os.getpid()
     assert call(caller, "getState") == {"statecode": 1, "statename": "RUNNING"}
     assert caller.registry.call("sdsuper.getVersion", []) == __version__
+
+
+def test_what_is_taken_is_told_of_what_runs() -> None:
+    caller = Caller(solo("up"), solo("down"))
+    process = caller.fake.process("up")
+    caller.fake.submit(StartRequested(process.name))
+    process = caller.fake.process("up")
+    caller.fake.manager.processes[process.name] = replace(process, pid=os.getpid())
+    (told,) = caller.registry.call("sdsuper.getUsage", [])
+    assert (told["name"], told["group"], told["pid"]) == ("up", "up", os.getpid())
+    assert told["processes"] >= 1
+    assert told["memory"] > 0
+    assert told["cpu"] > 0
+    assert (told["tasks"], told["pressure"], told["cgroup"]) == (-1, {}, "")
 
 
 def test_a_restart_into_a_broken_configuration_is_refused() -> None:

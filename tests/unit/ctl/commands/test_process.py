@@ -40,6 +40,66 @@ def test_status(line: str, out: str, status: int) -> None:
     assert Session({"getAllProcessInfo": INFOS}).run(line) == (out, status)
 
 
+USAGE = [
+    {
+        "name": "b",
+        "group": "g",
+        "pid": 8,
+        "processes": 12,
+        "memory": 3.5 * 2**30,
+        "cpu": 61.234,
+        "tasks": 40,
+        "pressure": {"cpu": {"some": 12.5, "full": 0.0}, "io": {"some": 0.0}},
+        "cgroup": "/sys/fs/cgroup/u/programs/g:b",
+    },
+    {
+        "name": "a",
+        "group": "a",
+        "pid": 7,
+        "processes": 1,
+        "memory": 900.0,
+        "cpu": 0.0,
+        "tasks": -1,
+        "pressure": {},
+        "cgroup": "",
+    },
+]
+USAGE_TABLE = """\
+NAME  PID  PROCESSES  TASKS     MEMORY      CPU  CPU WAIT  MEMORY WAIT  IO WAIT
+a       7          1      -  900 bytes   0.00 s         -            -        -
+g:b     8         12     40    3.5 GiB  61.23 s    12.5 %            -    0.0 %
+g:c     -          -      -          -        -         -            -        -
+"""
+
+
+def test_usage() -> None:
+    session = Session({"getAllProcessInfo": INFOS, "sdsuper.getUsage": USAGE})
+    assert session.run("usage") == (USAGE_TABLE, 0)
+
+
+def test_usage_of_some() -> None:
+    session = Session({"getAllProcessInfo": INFOS, "sdsuper.getUsage": USAGE})
+    out, status = session.run("usage nosuch g:c")
+    assert out.splitlines()[0] == "nosuch: ERROR (no such process)"
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["NAME", "g:c"]
+    assert status == 4
+
+
+def test_usage_as_json() -> None:
+    session = Session({"getAllProcessInfo": INFOS, "sdsuper.getUsage": USAGE}, json=True)
+    a, b, c = json.loads(session.run("usage")[0])
+    assert (a["memory"], a["tasks"], a["cgroup"], a["pressure"]) == (900, None, None, {})
+    assert (b["memory"], b["tasks"]) == (3758096384, 40)
+    assert b["pressure"]["cpu"]["some"] == 12.5
+    assert (c["namespec"], c["pid"], c["memory"]) == ("g:c", None, None)
+
+
+def test_usage_of_a_daemon_that_does_not_tell() -> None:
+    unknown = Fault(FaultCode.UNKNOWN_METHOD, "UNKNOWN_METHOD")
+    session = Session({"getAllProcessInfo": INFOS, "sdsuper.getUsage": unknown})
+    assert session.run("usage") == ("ERROR: this daemon does not tell (it is no sdsuperd)\n", 1)
+
+
 @pytest.mark.parametrize("state", sorted(DOWN_STATES))
 def test_status_of_what_is_down(state: str) -> None:
     infos = [process("a", state=state)]
