@@ -56,7 +56,8 @@ Each change publishes the event `PROCESS_STATE_` and the state's name.
   without any limit.
 - A stop sends `stopsignal`, and SIGKILL after `stopwaitsecs`. When the main process is gone, the
   processes it left behind are ended too, and nothing is started again before they are gone.
-  `containment=none` leaves them alone.
+  `containment=none` leaves them alone. They are known by [the cgroup of the
+  process](systemd.md#a-cgroup-for-each-process), where cgroups are delegated to the daemon.
 - What outlives SIGKILL is waited for only a few seconds by a stop or a shutdown. The log says so,
   and the program is not started again while it is alive.
 """

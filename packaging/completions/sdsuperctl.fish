@@ -1,6 +1,7 @@
 # Written by docs/generate_completions.py; do not edit.
 complete -c sdsuperctl -f
 complete -c sdsuperctl -n __fish_use_subcommand -a status -d 'show every process'
+complete -c sdsuperctl -n __fish_use_subcommand -a usage -d 'show what every process takes: memory, CPU, time lost in waiting'
 complete -c sdsuperctl -n __fish_use_subcommand -a start -d 'start processes, each once the one before it is up'
 complete -c sdsuperctl -n __fish_use_subcommand -a stop -d 'stop processes, one after the other'
 complete -c sdsuperctl -n __fish_use_subcommand -a restart -d 'stop all of these, then start them'
@@ -29,8 +30,8 @@ complete -c sdsuperctl -s s -l serverurl -x -d 'call unix:///path or http://host
 complete -c sdsuperctl -s u -l username -x -d 'log in as this user'
 complete -c sdsuperctl -s p -l password -x -d 'log in with this password'
 complete -c sdsuperctl -s r -l history_file -rF -d 'keep what is typed in the shell in this file'
-complete -c sdsuperctl -l json -d 'print JSON (status, avail, reread)'
-complete -c sdsuperctl -n '__fish_seen_subcommand_from status start stop restart signal pid tail clear fg' -a '(sdsuperctl status 2>/dev/null | string match -r \'^[\\w.:@+-]+(?= +[A-Z]{4})\' | sort -u)'
+complete -c sdsuperctl -l json -d 'print JSON (status, avail, reread, usage)'
+complete -c sdsuperctl -n '__fish_seen_subcommand_from status usage start stop restart signal pid tail clear fg' -a '(sdsuperctl status 2>/dev/null | string match -r \'^[\\w.:@+-]+(?= +[A-Z]{4})\' | sort -u)'
 complete -c sdsuperctl -n '__fish_seen_subcommand_from update add remove' -a '(sdsuperctl avail 2>/dev/null | string match -r \'^[\\w.@+-]+(?=(?::\\S+)? +(?:in use|avail))\' | sort -u)'
 complete -c sdsuperctl -n '__fish_seen_subcommand_from signal' -a 'HUP INT QUIT KILL USR1 USR2 TERM CONT STOP ABRT ALRM WINCH'
-complete -c sdsuperctl -n '__fish_seen_subcommand_from help' -a 'status start stop restart signal pid avail reread update add remove tail maintail clear fg reload shutdown version open exit quit help'
+complete -c sdsuperctl -n '__fish_seen_subcommand_from help' -a 'status usage start stop restart signal pid avail reread update add remove tail maintail clear fg reload shutdown version open exit quit help'

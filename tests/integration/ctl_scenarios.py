@@ -592,6 +592,11 @@ def decided(theirs: Answer) -> Answer:
     return theirs
 
 
+OUR_COMMANDS = frozenset({"usage"})
+"""What Supervisor's client does not have."""
+
+_HELP_LIST = re.compile(r"(default commands [^\n]*\n=+\r?\n)(.*?\S)\s*?((?:\r?\n){2})", re.DOTALL)
+
 _CHANGING = (
     (r"pid [1-9]\d*, uptime (\d+ days?, )?\d+:\d\d:\d\d", "pid N, uptime T"),
     (r"(?m)^(supervisor> )?[1-9]\d*$", r"\1N"),
@@ -601,9 +606,19 @@ _CHANGING = (
 )
 
 
+def without_our_commands(text: str) -> str:
+    """Return output with the list of `help` without what is ours; the words in a row."""
+
+    def listed(found: re.Match[str]) -> str:
+        words = sorted(word for word in found[2].split() if word not in OUR_COMMANDS)
+        return f"{found[1]}{' '.join(words)}{found[3]}"
+
+    return _HELP_LIST.sub(listed, text)
+
+
 def normalise(text: str, daemon: Daemon) -> str:
     """Return a client's output without what differs from run to run."""
     text = text.replace(str(daemon.dir), "DIR").replace(f":{daemon.port}", ":PORT")
     for pattern, replacement in _CHANGING:
         text = re.sub(pattern, replacement, text)
-    return text
+    return without_our_commands(text)

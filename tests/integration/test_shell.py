@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.ctl_scenarios import normalise
+from tests.integration.ctl_scenarios import OUR_COMMANDS, normalise
 from tests.integration.harness import Daemon
 from tests.integration.terminal import CTRL_C, CTRL_D, ENTER, PROMPT, Terminal
 
@@ -107,7 +107,8 @@ def completion(terminal: Terminal) -> Iterator[str]:
         terminal.completed(typed, to)
         yield to
     for typed in ("", "st", "help ", "status ", "signal multi", "start both:", "add ", "tail cat:"):
-        yield " ".join((f"{typed}:", *terminal.offered(typed)))
+        offered = [each for each in terminal.offered(typed) if each.strip() not in OUR_COMMANDS]
+        yield " ".join((f"{typed}:", *offered))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from tests.unit.ctl.fakes import Session, process
 
 INFOS: Any = [process("a", "both"), process("b", "both"), process("cat"), process("dog")]
 GROUPS = {"add", "remove", "update"}
+OURS = {"usage"}
 PROCESSES = {"clear", "fg", "pid", "restart", "signal", "start", "status", "stop", "tail"}
 
 
@@ -42,7 +43,7 @@ def test_what_each_action_takes_is_what_supervisor_completes() -> None:
     offered = {
         name: candidates(f"{name} ", "", commands.values(), lambda: INFOS) for name in commands
     }
-    assert {name for name, found in offered.items() if "cat " in found} == GROUPS | PROCESSES
+    assert {name for name, found in offered.items() if "cat " in found} == GROUPS | PROCESSES | OURS
     assert {name for name, found in offered.items() if "both " in found} == GROUPS
     assert {name for name, found in offered.items() if "stop " in found} == {"help"}
 
