@@ -1,11 +1,17 @@
 """What cannot be ended holds nothing up; the rest is tested on real daemons."""
 
 import asyncio
+import contextlib
+import os
+import select
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
+from sdsuper.daemon import proctable
 from sdsuper.daemon.strays import Strays
 from sdsuper.values import Level
 
@@ -35,3 +41,62 @@ def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPat
         Level.WARN,
         f"not permitted to end what 'p' left behind: sleep (pid {stray.pid})",
     )
+
+
+ADOPTED = """
+env -i sleep 7777 &
+echo $!
+env -i SDSUPER_INVOCATION=m-1 setsid sleep 7777 &
+echo $!
+env -i SDSUPER_INVOCATION=m-1 setsid sh -c 'trap "" TERM; while :; do read x; done' <fifo &
+echo $!
+env -i SDSUPER_INVOCATION=m-2 setsid sleep 7777 &
+echo $!
+"""
+"""Orphans of two invocations: known by the group, by the mark (one is deaf), and another's."""
+
+
+def test_strays_of_an_adopted_invocation_are_found_among_the_children_of_others(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    held = os.open(tmp_path / "fifo", os.O_RDWR)
+    try:
+        with subprocess.Popen(
+            ["/bin/sh", "-c", ADOPTED],
+            process_group=0,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        ) as leader:
+            assert leader.stdout is not None
+            pids = [int(leader.stdout.readline()) for _ in range(4)]
+        deadline = time.monotonic() + 20
+        while {comm_of(pid) for pid in pids} != {"sleep", "sh"} and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pidfds = [os.pidfd_open(pid) for pid in pids]
+
+        async def sweep() -> None:
+            cleared = asyncio.Event()
+            strays = Strays(lambda pid: False, lambda level, text: None)
+            strays.end("p", "m-1", leader.pid, {}, 0.2, cleared.set, adopted=True)
+            assert not cleared.is_set()
+            await asyncio.wait_for(cleared.wait(), 20)
+            assert not strays.busy
+
+        try:
+            asyncio.run(sweep())
+            ended = [bool(select.select([pidfd], [], [], 0)[0]) for pidfd in pidfds]
+        finally:
+            for pidfd in pidfds:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                os.close(pidfd)
+        assert ended == [True, True, True, False]
+    finally:
+        os.close(held)
+
+
+def comm_of(pid: int) -> str:
+    entry = proctable.look_up(pid)
+    return "" if entry is None else entry.comm
