@@ -26,19 +26,24 @@ once, when nothing is up and nothing is left, ghosts included. All of it is boun
 but not clear is waited for only while it has a deadline. A child that could not be signalled
 (UNKNOWN) gets one SIGKILL and max(2, stopwaitsecs) seconds, strays get their patience
 (see `process.py`); then the shutdown goes on without them.
+
+*Handing on.* All that a manager knows is plain values: `whole`, the groups, the processes, the
+ghosts. A successor that is given them (`restored`) goes on as if nothing had happened. Facts may
+have been lost on the way, and answers to what was asked for: `owed` says what to do once more.
+`touched` says what to write down anew.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import assert_never
 
 from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.core import events
-from sdsuper.core.actions import Action, Finish, Forget, Log, Publish
+from sdsuper.core.actions import Action, EndStrays, Finish, Forget, Log, Publish, Spawn
 from sdsuper.core.facts import (
     Cleared,
     DaemonStarted,
@@ -61,7 +66,7 @@ from sdsuper.core.facts import (
     StopRequested,
 )
 from sdsuper.core.history import AUTOSTART, DAEMON, PastInvocation, Requester, remembered
-from sdsuper.core.process import Process, step
+from sdsuper.core.process import STRAYS_GRACE_MIN, Process, step
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.values import Instant, Level, Namespec
 
@@ -78,6 +83,44 @@ class Group:
 
     config: GroupConfig
     names: tuple[Namespec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """An ordered shutdown under way, as plain values.
+
+    Attributes:
+        levels: The levels to come, the next one last.
+        reached: Processes of the levels that came already.
+        pending: Those of them that are not down.
+        report_at: Monotonic second at which to say again who is waited for.
+        finished: Whether `Finish` was given out.
+        by: Who asked for it first.
+    """
+
+    levels: tuple[tuple[Namespec, ...], ...]
+    reached: frozenset[Namespec]
+    pending: frozenset[Namespec]
+    report_at: float
+    finished: bool
+    by: Requester = DAEMON
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a manager knows beside its groups, processes and ghosts.
+
+    Attributes:
+        started: Whether autostart has begun.
+        invocations: The latest number that was given out, at the time of writing at least.
+        groups: The names of the active groups, in order.
+    """
+
+    state: ManagerState
+    started: bool
+    invocations: int
+    groups: tuple[str, ...]
+    stopping: Stopping | None = None
 
 
 @dataclass(slots=True)
@@ -109,12 +152,14 @@ class Manager:
         groups: Active groups by name, ascending by priority.
         processes: Every process of the active groups.
         histories: The latest invocations of each that are over, the latest last.
+        touched: Processes that changed, came or went since somebody emptied this.
     """
 
     state: ManagerState
     groups: dict[str, Group]
     processes: dict[Namespec, Process]
     histories: dict[Namespec, tuple[PastInvocation, ...]]
+    touched: set[Namespec]
 
     def __init__(self) -> None:
         self.state = ManagerState.RUNNING
@@ -122,6 +167,7 @@ class Manager:
         self.processes = {}
         self.histories = {}
         self._forgotten: dict[Namespec, None] = {}  # in the order in which they were
+        self.touched = set()
         self._started = False
         self._invocations = 0
         self._deadlines: list[tuple[float, Namespec]] = []
@@ -163,6 +209,99 @@ class Manager:
             if ghost.deadline is not None:
                 waited_for.setdefault(name, ghost)
         return list(waited_for.values())
+
+    # --- handing on -----------------------------------------------------------------------------
+
+    @property
+    def ghosts(self) -> Mapping[Namespec, Process]:
+        """What is left of processes that were removed."""
+        return self._ghosts
+
+    def whole(self) -> Whole:
+        """Return what a successor needs beside the groups, processes and ghosts."""
+        shutdown = self._shutdown
+        stopping = shutdown and Stopping(
+            tuple(shutdown.levels),
+            frozenset(shutdown.reached),
+            frozenset(shutdown.pending),
+            shutdown.report_at,
+            shutdown.finished,
+            shutdown.by,
+        )
+        return Whole(self.state, self._started, self._invocations, tuple(self.groups), stopping)
+
+    @classmethod
+    def restored(
+        cls,
+        whole: Whole,
+        groups: Iterable[GroupConfig],
+        processes: Mapping[Namespec, Process],
+        ghosts: Mapping[Namespec, Process],
+        histories: Mapping[Namespec, tuple[PastInvocation, ...]],
+    ) -> Manager:
+        """Return a manager that goes on from there.
+
+        Args:
+            whole: What its predecessor returned.
+            groups: The active ones; those that `whole` names come first, in its order.
+            processes: As they were. One that is missing is as if it had never been started.
+            ghosts: As they were.
+            histories: As they were, in the order in which those without a group were forgotten.
+        """
+        manager = cls()
+        manager.state = whole.state
+        manager._started = whole.started
+        manager._ghosts = dict(ghosts)
+        manager.histories = dict(histories)
+        by_name = {config.name: config for config in groups}
+        order = [name for name in whole.groups if name in by_name]
+        for name in dict.fromkeys((*order, *by_name)):
+            group = manager._insert(by_name[name])
+            configs = {config.name: config for config in group.config.processes}
+            for each in group.names:
+                known = processes.get(each)
+                manager.processes[each] = known or manager._newborn(each, configs[each.process])
+        gone = [name for name in histories if name not in manager.processes]
+        manager._forgotten = dict.fromkeys(gone)
+        everybody = (*manager.processes.values(), *ghosts.values())
+        latest = (max(each.invocation, each.residue or 0) for each in everybody)
+        manager._invocations = max(whole.invocations, *latest, 0)
+        for process in everybody:
+            if process.deadline is not None:
+                manager._set_deadline(process.deadline, process.name)
+        if whole.stopping is not None:
+            manager._shutdown = manager._stopping(whole.stopping)
+        return manager
+
+    def _stopping(self, stopping: Stopping) -> _Shutdown:
+        """Return a shutdown that goes on: who is down, or is no more, may have changed."""
+        reached = {name for name in stopping.reached if name in self.processes}
+        return _Shutdown(
+            levels=list(stopping.levels),
+            report_at=stopping.report_at,
+            reached=set(stopping.reached),
+            pending={name for name in reached if not _is_down(self.processes[name])},
+            finished=stopping.finished,
+            by=stopping.by,
+        )
+
+    def owed(self) -> list[Action]:
+        """Return what was given out and is not answered, to be carried out once more.
+
+        A `Spawn` may have been carried out, and even its child may have ended: whoever carries
+        it out again has to look.
+        """
+        actions: list[Action] = []
+        everybody = (*self.processes.items(), *self._ghosts.items())
+        for name, process in everybody:
+            if process.spawning:
+                actions.append(Spawn(name, process.invocation, process.config))
+            if process.residue is not None and process.residue == process.invocation:
+                grace = max(STRAYS_GRACE_MIN, process.config.stopwaitsecs)
+                actions.append(EndStrays(name, process.residue, grace))
+        if self._shutdown is not None and self._shutdown.finished:
+            actions.append(Finish(restart=self.state is ManagerState.RESTARTING))
+        return actions
 
     # --- facts ----------------------------------------------------------------------------------
 
@@ -214,6 +353,7 @@ class Manager:
         if after.invocation != before.invocation:
             self._invocations = after.invocation
         self.processes[name] = after
+        self.touched.add(name)
         actions += follows
         self._keep_deadline(before, after, fact)
         self._remember(before, after)
@@ -277,11 +417,12 @@ class Manager:
         config = fact.config
         if config.name in self.groups:
             return
-        configs = {Namespec(config.name, each.name): each for each in config.processes}
-        names = tuple(sorted(configs, key=lambda name: configs[name].priority))
+        group = self._insert(config)
+        names = group.names
+        configs = {each.name: each for each in config.processes}
         for name in names:
-            self.processes[name] = self._newborn(name, configs[name])
-        self._insert(Group(config, names))
+            self.processes[name] = self._newborn(name, configs[name.process])
+            self.touched.add(name)
         actions.append(Publish(events.ProcessGroupAdded(config.name)))
         if not self._started or self._shutdown is not None:
             return
@@ -297,13 +438,16 @@ class Manager:
         self._forgotten.pop(name, None)
         return Process(name=name, config=config, residue=ghost.invocation if ghost else None)
 
-    def _insert(self, group: Group) -> None:
+    def _insert(self, config: GroupConfig) -> Group:
+        configs = {Namespec(config.name, each.name): each for each in config.processes}
+        group = Group(config, tuple(sorted(configs, key=lambda name: configs[name].priority)))
         last = next(reversed(self.groups.values()), None)
         self.groups[group.config.name] = group
         if last is not None and last.config.priority > group.config.priority:
             ordered = sorted(self.groups.items(), key=lambda item: item[1].config.priority)
             self.groups.clear()
             self.groups.update(ordered)
+        return group
 
     def _remove(self, name: str, actions: list[Action]) -> None:
         group = self.groups.get(name)
@@ -314,6 +458,7 @@ class Manager:
         del self.groups[name]
         for each in group.names:
             process = self.processes.pop(each)
+            self.touched.add(each)
             if each not in self._ghosts and (process.pid or process.residue is not None):
                 self._ghosts[each] = process
             if self._shutdown is not None:
@@ -332,6 +477,7 @@ class Manager:
         actions += [each for each in follows if not isinstance(each, Publish)]
         if name in self.histories:
             self._remember(before, ghost)
+        self.touched.add(name)
         if ghost.pid or ghost.residue is not None:
             self._ghosts[name] = ghost
             self._keep_deadline(before, ghost, fact)

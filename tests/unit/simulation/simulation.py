@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sdsuper.config.model import Autorestart, Containment, GroupConfig, ProcessConfig
 from sdsuper.core.actions import Action, EndStrays, Log, Publish, Purpose, SendSignal, Spawn
@@ -23,9 +25,11 @@ from sdsuper.core.facts import (
     StartRequested,
     StopRequested,
 )
-from sdsuper.core.manager import Manager
+from sdsuper.core.history import PastInvocation
+from sdsuper.core.manager import Manager, Whole
 from sdsuper.core.process import STRAYS_PATIENCE, Process
 from sdsuper.core.states import RUNNING_STATES, STOPPED_STATES, ProcessState, Wanted
+from sdsuper.handover.codec import codec_of
 from sdsuper.values import Instant, Namespec
 from tests.unit.core.builders import group_config, process_config
 from tests.unit.core.script import shown
@@ -33,6 +37,37 @@ from tests.unit.simulation.world import Delivery, World
 
 SETTLING_STEPS_MAX = 3000
 """Facts within which a kind world must come to rest; far more than any run needs."""
+
+
+SUCCESSION_SHARE = 0.05
+"""Of how many facts, handled and carried out, a successor takes over after."""
+
+
+def succeeded(manager: Manager) -> Manager:
+    """Return a core that knows of another what can be written down, and nothing else."""
+
+    def copied(hint: object, value: object) -> Any:
+        codec = codec_of(hint)
+        notes: list[str] = []
+        found = codec.decode(json.loads(json.dumps(codec.encode(value))), "core", notes)
+        assert not notes
+        return found
+
+    successor = Manager.restored(
+        copied(Whole, manager.whole()),
+        [copied(GroupConfig, group.config) for group in manager.groups.values()],
+        copied(dict[Namespec, Process], manager.processes),
+        copied(dict[Namespec, Process], manager.ghosts),
+        copied(dict[Namespec, tuple[PastInvocation, ...]], manager.histories),
+    )
+    assert successor.whole() == manager.whole()
+    assert successor.groups == manager.groups
+    assert successor.processes == manager.processes
+    assert successor.ghosts == manager.ghosts
+    assert successor.histories == manager.histories
+    assert set(successor._forgotten) == set(manager._forgotten)
+    assert successor.deadline() == manager.deadline()
+    return successor
 
 
 class BrokenInvariantError(AssertionError):
@@ -99,6 +134,7 @@ class Simulation:
         self.rng = random.Random(self.seed)
         self.world = World(self.rng)
         self.trail: deque[Turn] = deque(maxlen=30)
+        self.successions = random.Random(self.seed)
 
     # --- a whole run ----------------------------------------------------------------------------
 
@@ -178,6 +214,8 @@ class Simulation:
         self.remember(turn)
         for action in actions:
             self.world.execute(action)
+        if self.successions.random() < SUCCESSION_SHARE:
+            self.manager = succeeded(self.manager)
 
     def check(self, name: str, invariant: Callable[[], None]) -> None:
         try:
