@@ -57,26 +57,10 @@ class Box:
         self.live: dict[str, int] = {}
         self.dead = 0
         self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        _prepare(self.ends)
-
-    @classmethod
-    def adopt(
-        cls, ends: tuple[socket.socket, socket.socket], generation: int, found: Mapping[str, int]
-    ) -> Box:
-        """Go on with a box of another daemon.
-
-        Args:
-            ends: The pair; what is sent to the first lies in the second.
-            generation: Its number.
-            found: What `read` returned.
-        """
-        box = cls.__new__(cls)
-        box.generation = generation
-        box.live = dict(found)
-        box.dead = 0
-        box.ends = ends
-        _prepare(ends)
-        return box
+        for end in self.ends:
+            end.setblocking(False)
+        with contextlib.suppress(OSError):  # for root alone; others pack a new box a little sooner
+            self.ends[0].setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
 
     @property
     def is_mostly_garbage(self) -> bool:
@@ -124,44 +108,40 @@ class Box:
             end.close()
 
 
-def read(ends: Sequence[int]) -> tuple[tuple[socket.socket, socket.socket], dict[str, int]]:
+def read(ends: Sequence[int]) -> dict[str, int]:
     """Look into a box of another daemon; it stays as it is.
 
     Args:
-        ends: The pair, in any order. They belong to what is returned, and are closed where
-            nothing is.
+        ends: The pair, in any order; they stay the caller's.
 
     Returns:
-        The pair in order, and what is in it: name -> a descriptor of our own, close-on-exec.
+        What is in it: name -> a descriptor of our own, close-on-exec.
 
     Raises:
         HandoverError: That is no box, or its descriptors are too many for our limit.
     """
-    pair = []
+    if len(ends) != 2:
+        raise HandoverError(f"a box has two ends, not {len(ends)}")
     found: dict[str, int] = {}
     try:
-        for end in ends:
-            pair.append(_end(end))  # noqa: PERF401  those before a bad one have to be closed
-        if len(pair) != 2:
-            raise HandoverError(f"a box has two ends, not {len(pair)}")
-        for each in pair:
-            _peek(each, found)
-        holds = bool(_peek_one(pair[0], at=0, into=None))
+        for fd in ends:
+            with _end(fd) as end:
+                _peek(end, found)
     except BaseException:
-        for each in pair:
-            each.close()
-        _close_all((*found.values(), *ends[len(pair) :]))
+        _close_all(found.values())
         raise
-    return ((pair[1], pair[0]) if holds else (pair[0], pair[1])), found
+    return found
 
 
 def _end(fd: int) -> socket.socket:
+    own = os.dup(fd)
     try:
-        end = socket.socket(fileno=fd)
+        end = socket.socket(fileno=own)
     except OSError as error:
+        os.close(own)
         raise HandoverError(f"the end of a box is no socket: {error}") from None
     if end.family != socket.AF_UNIX or end.type != socket.SOCK_SEQPACKET:
-        end.detach()
+        end.close()
         raise HandoverError("the end of a box is another kind of socket")
     return end
 
@@ -179,19 +159,17 @@ def _peek(end: socket.socket, found: dict[str, int]) -> None:
         at += count
 
 
-def _peek_one(end: socket.socket, at: int, into: dict[str, int] | None) -> int:
+def _peek_one(end: socket.socket, at: int, into: dict[str, int]) -> int:
     """Look at the message at some offset; return its length, 0 where there is none."""
     end.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, at)
     flags = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-    space = 0 if into is None else socket.CMSG_SPACE(MESSAGE_FDS_MAX * _FD_BYTES)
+    space = socket.CMSG_SPACE(MESSAGE_FDS_MAX * _FD_BYTES)
     try:
         text, ancillary, _, _ = end.recvmsg(_MESSAGE_BYTES_MAX * 2, space, flags)
     except BlockingIOError:
         return 0
     except OSError as error:
         raise HandoverError(f"the box cannot be read: {error}") from None
-    if into is None:
-        return len(text)
     fds = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -222,10 +200,3 @@ def _messages(names: Sequence[str]) -> list[list[str]]:
         messages[-1].append(name)
         length += len(name) * 4 + 1
     return messages
-
-
-def _prepare(ends: tuple[socket.socket, socket.socket]) -> None:
-    for end in ends:
-        end.setblocking(False)
-    with contextlib.suppress(OSError):  # for root alone; others pack a new box a little sooner
-        ends[0].setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)

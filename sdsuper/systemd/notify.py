@@ -167,12 +167,26 @@ class Notifier:
 
     def send_descriptor(self, message: str, fd: int) -> bool:
         """Send a message with a descriptor; return whether it went out. Never raises."""
+        return self.send_descriptors(message, (fd,))
+
+    def send_descriptors(self, message: str, fds: Sequence[int], patience: float = 0.0) -> bool:
+        """Send a message with descriptors; return whether it went out. Never raises.
+
+        Args:
+            message: The message.
+            fds: The descriptors.
+            patience: Seconds to wait at most while the queue of PID 1 is full.
+        """
         if self._notifier is None or self._notifier.socket is None:
             return False
+        sock = self._notifier.socket
         try:
-            socket.send_fds(self._notifier.socket, [message.encode()], [fd])
+            sock.settimeout(patience)
+            socket.send_fds(sock, [message.encode()], fds)
         except OSError:
             return False
+        finally:
+            sock.settimeout(0.0)
         return True
 
     def close(self) -> None:

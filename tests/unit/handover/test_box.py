@@ -27,29 +27,23 @@ def pipe_with(text: bytes) -> int:
     return reading
 
 
-def look(box: Box, *, turned: bool = False) -> dict[str, bytes]:
-    """Return what the pipes in a box hold, which does not take it out; as a stranger sees it."""
-    ends = [os.dup(end.fileno()) for end in box.ends]
-    pair, found = read(ends[::-1] if turned else ends)
+def taken(box: Box, *, turned: bool = False) -> dict[str, bytes]:
+    """Return what the pipes in a box hold; as a stranger sees it."""
+    ends = [end.fileno() for end in box.ends]
     texts = {}
-    for name, fd in found.items():
+    for name, fd in read(ends[::-1] if turned else ends).items():
         assert not os.get_inheritable(fd)
-        texts[name] = b"?" if os.path.exists(f"/proc/self/fd/{fd}") else b""
-        os.close(fd)
-    for end in pair:
-        end.close()
-    return texts
-
-
-def taken(box: Box) -> dict[str, bytes]:
-    pair, found = read([os.dup(end.fileno()) for end in box.ends])
-    for end in pair:
-        end.close()
-    texts = {}
-    for name, fd in found.items():
         texts[name] = os.read(fd, 100)
         os.close(fd)
     return texts
+
+
+def look(box: Box, *, turned: bool = False) -> list[str]:
+    ends = [end.fileno() for end in box.ends]
+    found = read(ends[::-1] if turned else ends)
+    for fd in found.values():
+        os.close(fd)
+    return list(found)
 
 
 def test_what_was_put_in_is_there_for_whoever_holds_the_ends(box: Box) -> None:
@@ -62,30 +56,8 @@ def test_what_was_put_in_is_there_for_whoever_holds_the_ends(box: Box) -> None:
     assert taken(box) == {"1/stdout": b"one", "2/stdout": b"two"}
 
 
-def test_an_empty_box_is_empty_and_can_be_gone_on_with(box: Box) -> None:
-    pair, found = read([os.dup(end.fileno()) for end in box.ends])
-    assert found == {}
-    again = Box.adopt(pair, 5, found)
-    fd = pipe_with(b"x")
-    again.put({"a": fd})
-    os.close(fd)
-    assert taken(again) == {"a": b"x"}
-    again.close()
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_successor_goes_on_with_the_box_it_found(box: Box, turned: bool) -> None:
-    fd = pipe_with(b"old")
-    box.put({"old": fd})
-    ends = [os.dup(end.fileno()) for end in box.ends]
-    pair, found = read(ends[::-1] if turned else ends)
-    again = Box.adopt(pair, 2, found)
-    other = pipe_with(b"new")
-    again.put({"new": other})
-    assert taken(again) == {"old": b"old", "new": b"new"}
-    again.close()
-    for each in (fd, other, *found.values()):
-        os.close(each)
+def test_an_empty_box_is_empty(box: Box) -> None:
+    assert taken(box) == {}
 
 
 def test_the_later_one_of_a_name_counts(box: Box) -> None:
@@ -102,7 +74,7 @@ def test_more_than_one_message_holds_go_in(box: Box) -> None:
     fd = pipe_with(b"x")
     names = [f"{number}/stdout" for number in range(600)]
     box.put(dict.fromkeys(names, fd))
-    assert list(look(box)) == names
+    assert look(box) == names
     os.close(fd)
 
 
@@ -125,7 +97,7 @@ def test_a_full_box_is_packed_into_a_new_one(box: Box) -> None:
     assert (list(box.live), box.dead) == ([f"{count - 1}/stdout"], count - 1)
     assert box.is_mostly_garbage is (count - 1 > 1 + 64)
     fresh = box.packed()
-    assert (fresh.generation, fresh.dead, list(look(fresh))) == (2, 0, [f"{count - 1}/stdout"])
+    assert (fresh.generation, fresh.dead, look(fresh)) == (2, 0, [f"{count - 1}/stdout"])
     fresh.close()
     os.close(fd)
 
@@ -146,7 +118,7 @@ def test_what_was_dropped_is_open_until_the_box_is_gone() -> None:
     os.close(reading)
 
 
-def test_what_is_no_box_is_told_and_closed() -> None:
+def test_what_is_no_box_is_told() -> None:
     before = set(os.listdir("/proc/self/fd"))
     for ends, told in (
         ([], "two ends, not 0"),
@@ -156,8 +128,7 @@ def test_what_is_no_box_is_told_and_closed() -> None:
         with pytest.raises(HandoverError, match=told):
             read(ends)
         for fd in ends:
-            with pytest.raises(OSError, match="Bad file"):
-                os.close(fd)
+            os.close(fd)
     assert set(os.listdir("/proc/self/fd")) == before
 
 
@@ -167,7 +138,7 @@ def test_descriptors_that_are_too_many_are_told_and_stay_in_the_box(box: Box) ->
     fd = pipe_with(b"x")
     box.put({f"{number}/x": fd for number in range(200)})
     before = set(os.listdir("/proc/self/fd"))
-    ends = [os.dup(end.fileno()) for end in box.ends]
+    ends = [end.fileno() for end in box.ends]
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (150, limits[1]))
     try:
