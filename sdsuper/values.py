@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from sdsuper.dataclass import dataclass
 
 
 class Namespec(NamedTuple):

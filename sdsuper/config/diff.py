@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.config.option import LIVE, Option, options_of
+from sdsuper.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 
+from sdsuper.dataclass import dataclass
 from sdsuper.values import format_timespan, parse_timespan
 
 LEVEL_GROUP = "level"

@@ -8,7 +8,7 @@ which of several errors is its first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from re import Pattern
 from typing import Literal
 
@@ -52,6 +52,7 @@ from sdsuper.config.kinds import (
 )
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
 from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
+from sdsuper.dataclass import dataclass
 from sdsuper.errors import Problem
 from sdsuper.values import Level
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any, Generic, TypeVar, dataclass_transform, overload
+
+from sdsuper.dataclass import dataclass
 
 T = TypeVar("T")
 D = TypeVar("D")

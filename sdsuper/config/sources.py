@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from sdsuper.config.expand import Names
 from sdsuper.config.findings import Findings, SectionReader
@@ -11,6 +10,7 @@ from sdsuper.config.ini import Document
 from sdsuper.config.model import IncludeConfig
 from sdsuper.config.option import option_named
 from sdsuper.config.reading import decode, read_stable, read_text
+from sdsuper.dataclass import dataclass
 from sdsuper.errors import ConfigError, Problem
 
 

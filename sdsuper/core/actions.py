@@ -8,10 +8,10 @@ before what merely tells of it; a signal comes after the line and the event that
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from sdsuper.config.model import ProcessConfig
 from sdsuper.core.events import Event
+from sdsuper.dataclass import dataclass
 from sdsuper.values import Level, Namespec
 
 

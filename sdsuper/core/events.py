@@ -9,10 +9,10 @@ Everything a payload shows is frozen when the event is made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from sdsuper.core.states import ProcessState
+from sdsuper.dataclass import dataclass
 from sdsuper.values import Namespec
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sdsuper.config.model import GroupConfig
 from sdsuper.core.history import DAEMON, Requester
 from sdsuper.core.notice import Notice
+from sdsuper.dataclass import dataclass
 from sdsuper.values import ExitStatus, Namespec
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
+from sdsuper.dataclass import dataclass
 from sdsuper.values import ExitStatus, Instant
 
 HISTORY_MAX = 20

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno as errnos
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from sdsuper.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

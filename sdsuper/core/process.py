@@ -52,7 +52,7 @@ more, and `ShutdownReached` stops the process when its turn has come.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from signal import SIGABRT, SIGKILL
 from typing import Any, assert_never
 
@@ -100,6 +100,7 @@ from sdsuper.core.restart import (
     is_expected,
 )
 from sdsuper.core.states import SIGNALLABLE_STATES, TRANSITIONS, ProcessState, Wanted
+from sdsuper.dataclass import dataclass
 from sdsuper.values import ExitStatus, Instant, Level, Namespec, signal_name
 
 STRAYS_GRACE_MIN = 2.0

@@ -17,11 +17,11 @@ that was not expected. One that an operator stopped is waited for, but does not 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from sdsuper.core.events import Event, ProcessExited, ProcessRunning
 from sdsuper.core.process import Process
 from sdsuper.core.states import ProcessState
+from sdsuper.dataclass import dataclass
 from sdsuper.values import Namespec
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from sdsuper.config.model import Autorestart, ProcessConfig
 from sdsuper.core.history import describe_end
+from sdsuper.dataclass import dataclass
 from sdsuper.values import ExitStatus
 
 

@@ -10,9 +10,9 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sdsuper.config.model import ProcessConfig
+from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
 
 DEFAULT_PATH = "/bin:/usr/bin:/usr/local/bin"

@@ -24,9 +24,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple, Protocol, TypeVar
 
+from sdsuper.dataclass import dataclass
 from sdsuper.errors import HandoverError
 from sdsuper.handover import box as boxes
 from sdsuper.handover import store as stores

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from sdsuper.config.model import ChannelConfig, DaemonConfig, ProcessConfig
@@ -22,6 +21,7 @@ from sdsuper.core.events import (
     ProcessLogStderr,
     ProcessLogStdout,
 )
+from sdsuper.dataclass import dataclass
 from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
 from sdsuper.logs.files import OPEN_FILES

@@ -14,11 +14,12 @@ import asyncio
 import itertools
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sdsuper.config.model import GroupConfig
 from sdsuper.core.events import Event
 from sdsuper.daemon.plugins import MODULES
+from sdsuper.dataclass import dataclass
 from sdsuper.listeners.pool import Pool, Waiting, envelope
 from sdsuper.listeners.protocol import (
     BadResult,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from sdsuper.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from sdsuper.config.model import Account, ProcessConfig
@@ -28,6 +27,7 @@ from sdsuper.daemon.command import Command
 from sdsuper.daemon.containment import Entry
 from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
 
 EXIT_NOT_SPAWNED = 127

@@ -25,11 +25,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
 from sdsuper.daemon.leftovers import Emptying
+from sdsuper.dataclass import dataclass
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import Level
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from sdsuper.daemon import proctable
+from sdsuper.dataclass import dataclass
 from sdsuper.systemd.cgroup import Cgroup, keyed, pressure
 from sdsuper.values import Namespec
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sdsuper.config.model import ListenerPoolConfig
 from sdsuper.core.events import Event, event_types
+from sdsuper.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ Source: Supervisor's event listener protocol.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from sdsuper.dataclass import dataclass
 
 READY_LINE = b"READY\n"
 RESULT_WORD = b"RESULT "

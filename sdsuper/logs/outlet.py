@@ -16,8 +16,8 @@ import select
 import socket
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from sdsuper.dataclass import dataclass
 from sdsuper.logs.trouble import Data
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK

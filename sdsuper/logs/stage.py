@@ -48,8 +48,8 @@ import stat
 import sys
 import termios
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from sdsuper.dataclass import dataclass
 from sdsuper.logs.trouble import Data
 
 STAGE_BYTES = 256 * 1024

@@ -18,12 +18,13 @@ import inspect
 import select
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import h11
+
+from sdsuper.dataclass import dataclass
 
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers together; common servers allow 8 to 64 KiB."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sdsuper.config.model import Autorestart, ChannelConfig, GroupConfig, ProcessConfig
 from sdsuper.core.process import Process
 from sdsuper.core.states import ProcessState
 from sdsuper.daemon.loop import Daemon
+from sdsuper.dataclass import dataclass
 from sdsuper.rpc.codec import INT_MAX, Raw, dumps_members, dumps_value, join_struct
 from sdsuper.values import Instant, Namespec
 

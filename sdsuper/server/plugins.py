@@ -15,12 +15,12 @@ import re
 import traceback
 import types
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdsuper.config.model import RpcInterfaceConfig
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES, described
+from sdsuper.dataclass import dataclass
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.values import Level
 

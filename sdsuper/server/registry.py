@@ -13,7 +13,6 @@ import inspect
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
@@ -21,6 +20,7 @@ from sdsuper.config.servers import MAIN_FACTORY
 from sdsuper.core.events import Event
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
+from sdsuper.dataclass import dataclass
 from sdsuper.rpc.faults import Fault, FaultCode, name_of
 from sdsuper.server.documentation import Documentation, parse
 from sdsuper.server.info import InfoCache

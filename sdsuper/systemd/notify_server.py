@@ -13,9 +13,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sdsuper.core.notice import Notice
+from sdsuper.dataclass import dataclass
 
 MESSAGE_MAX_BYTES = 4096
 """Longer messages are ignored, as systemd does (NOTIFY_BUFFER_MAX)."""

@@ -8,7 +8,8 @@ that, all that runs on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from sdsuper.dataclass import dataclass
 
 PING = "WATCHDOG=1"
 TRIGGER = "WATCHDOG=trigger"

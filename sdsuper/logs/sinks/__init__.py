@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from sdsuper.config.model import ChannelConfig
+from sdsuper.dataclass import dataclass
 from sdsuper.logs.held import HeldSink
 from sdsuper.logs.origin import Origin
 from sdsuper.logs.rate import LogRate

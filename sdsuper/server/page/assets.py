@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import binascii
 import os
-from dataclasses import dataclass
+
+from sdsuper.dataclass import dataclass
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "assets")
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from sdsuper.core.events import Event, ProcessStateChange, SupervisorStopping
 from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.usage import Meter, Usage
+from sdsuper.dataclass import dataclass
 from sdsuper.server.http import Connection, Stream
 from sdsuper.server.page.view import Row, row_of
 from sdsuper.values import Namespec

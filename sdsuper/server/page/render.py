@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sdsuper import __version__
 from sdsuper.core.states import ManagerState, ProcessState
+from sdsuper.dataclass import dataclass
 from sdsuper.server.page.assets import ICON, SCRIPT, STYLE
 from sdsuper.server.page.html import NOTHING, Html, Template, join, url_part
 from sdsuper.server.page.view import Filter, Overview, Row, Section, count, uptime

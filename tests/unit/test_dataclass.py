@@ -1,0 +1,196 @@
+"""Our dataclasses against those of the standard library: what can be seen of them is the same."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any, ClassVar
+
+import pytest
+
+from sdsuper.dataclass import dataclass
+
+Decorator = Callable[..., Any]
+
+
+def shapes(decorator: Decorator) -> dict[str, type[Any]]:
+    """Return the same classes made by one decorator."""
+
+    @decorator(frozen=True, slots=True)
+    class Point:
+        x: int
+        y: int = 2
+        tags: list[str] = field(default_factory=list)
+        note: str = field(default="", compare=False, repr=False)
+        origin: ClassVar[int] = 7
+
+    @decorator
+    class Counter:
+        name: str
+        count: int = 0
+
+    @decorator(frozen=True, kw_only=True)
+    class Section:
+        default: int = 1
+        required: int
+
+    @decorator(frozen=True)
+    class Base:
+        x: int
+        word: str = field(default="w", kw_only=True)
+
+    @decorator(frozen=True)
+    class Derived(Base):
+        y: int = 3
+
+    class Plain(Base):
+        pass
+
+    @decorator(slots=True)
+    class Doubled:
+        x: int
+
+        def __post_init__(self) -> None:
+            self.x *= 2
+
+    @decorator(frozen=True)
+    class Nothing:
+        pass
+
+    @decorator(frozen=True)
+    class Own:
+        x: int
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 4
+
+        def __repr__(self) -> str:
+            return "own"
+
+    made = (Point, Counter, Section, Base, Derived, Plain, Doubled, Nothing, Own)
+    return {each.__name__: each for each in made}
+
+
+OURS, THEIRS = shapes(dataclass), shapes(dataclasses.dataclass)
+
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("Point", (1,), {}),
+    ("Point", (1, 5), {"tags": ["a"], "note": "n"}),
+    ("Counter", ("n",), {}),
+    ("Counter", (), {"name": "n", "count": 4}),
+    ("Section", (), {"required": 4}),
+    ("Base", (1,), {"word": "v"}),
+    ("Derived", (1, 2), {"word": "v"}),
+    ("Plain", (1,), {}),
+    ("Doubled", (4,), {}),
+    ("Nothing", (), {}),
+    ("Own", (1,), {}),
+]
+
+
+def described(instance: Any) -> dict[str, object]:
+    """Return what can be seen of an instance."""
+    cls = type(instance)
+    hashed: object
+    try:
+        hashed = hash(instance)
+    except TypeError as error:
+        hashed = str(error)
+    return {
+        "repr": repr(instance).replace("shapes.<locals>.", ""),
+        "values": {each.name: getattr(instance, each.name) for each in dataclasses.fields(cls)},
+        "hash": isinstance(hashed, int) or hashed,
+        "dict": hasattr(instance, "__dict__"),
+        "match": cls.__match_args__,
+    }
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), CALLS)
+def test_an_instance_looks_the_same(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    ours, theirs = (described(made[name](*args, **kwargs)) for made in (OURS, THEIRS))
+    if name == "Point":
+        ours.pop("hash")  # a list in it cannot be hashed
+        theirs.pop("hash")
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), CALLS)
+def test_equality_and_hash(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for made in (OURS, THEIRS):
+        cls = made[name]
+        one, other = cls(*args, **kwargs), cls(*args, **kwargs)
+        assert one == other
+        assert one != 3 or name == "Own"
+        assert one.__eq__(object()) is (True if name == "Own" else NotImplemented)
+        if cls.__hash__ is not None and name != "Point":
+            assert hash(one) == hash(other)
+        copied = copy.copy(one)
+        assert repr(copied) == repr(one)
+        if dataclasses.fields(cls) and name != "Doubled":
+            first = dataclasses.fields(cls)[0].name
+            changed = dataclasses.replace(one, **{first: "changed"})
+            assert getattr(changed, first) == "changed"
+            assert changed != one or name == "Own"
+
+
+def test_a_field_outside_comparison_is_outside_the_hash() -> None:
+    for made in (OURS, THEIRS):
+        point = made["Point"]
+        assert point(1, note="a") == point(1, note="b")
+        assert point(1) != point(2)
+        assert hash(point(1, 2, (), note="a")) == hash(point(1, 2, (), note="b"))
+
+
+@pytest.mark.parametrize("name", ["Point", "Base", "Derived", "Plain"])
+def test_what_is_frozen_stays(name: str) -> None:
+    for made in (OURS, THEIRS):
+        instance = made[name](1)
+        with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'x'"):
+            instance.x = 2
+        with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'x'"):
+            del instance.x
+        assert instance.x == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs"),
+    [
+        ("Point", (), {}),
+        ("Point", (1, 2, [], "", 5), {}),
+        ("Point", (1,), {"unknown": 1}),
+        ("Section", (1,), {"required": 1}),
+        ("Section", (), {}),
+        ("Nothing", (1,), {}),
+    ],
+)
+def test_wrong_calls_are_refused_in_the_same_words(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    told = []
+    for made in (OURS, THEIRS):
+        with pytest.raises(TypeError) as caught:
+            made[name](*args, **kwargs)
+        told.append(str(caught.value).replace("shapes.<locals>.", ""))
+    assert told[0] == told[1]
+
+
+def test_a_new_list_for_each_and_no_shared_state_between_classes() -> None:
+    point = OURS["Point"]
+    first, second = point(1), point(1)
+    first.tags.append("x")
+    assert second.tags == []
+    assert repr(OURS["Derived"](1)) == "shapes.<locals>.Derived(x=1, word='w', y=3)"
+    assert repr(OURS["Base"](1)) == "shapes.<locals>.Base(x=1, word='w')"
+
+
+def test_a_match_takes_it_apart() -> None:
+    match OURS["Derived"](1, 5):
+        case object(x=x, y=y):
+            assert (x, y) == (1, 5)
