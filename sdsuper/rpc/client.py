@@ -7,7 +7,6 @@ and `socket`, with its enums, would take longer to import than a whole `status` 
 from __future__ import annotations
 
 import _socket
-import binascii
 
 from sdsuper.rpc import codec
 
@@ -271,6 +270,8 @@ class Client:
         self.url = url
         self._authorization = ""
         if username is not None and password is not None:
+            import binascii
+
             pair = f"{username}:{password}".encode("utf-8", "surrogateescape")
             token = binascii.b2a_base64(pair, newline=False).decode()
             self._authorization = f"Authorization: Basic {token}\r\n"

@@ -12,10 +12,8 @@ stack, from which the end of a struct or an array takes its own.
 
 from __future__ import annotations
 
-import binascii
-from xml.parsers import expat
-
 from sdsuper.rpc.faults import Fault
+from sdsuper.rpc.rows import read_plain
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing costs 5 ms
 if TYPE_CHECKING:
@@ -72,11 +70,13 @@ def _datetime(text: str) -> dt.datetime:
 
 
 def _base64(text: str) -> bytes:
+    import binascii
+
     return binascii.a2b_base64(text)
 
 
 def _base64_text(text: str) -> str:
-    return binascii.a2b_base64(text).decode()
+    return _base64(text).decode()
 
 
 SCALARS: dict[str, Callable[[str], Any]] = {
@@ -133,6 +133,8 @@ class _Reader:
         self._elements_left = elements_max
 
     def parse(self, data: bytes) -> None:
+        from xml.parsers import expat  # most replies are read without
+
         parser = expat.ParserCreate(intern={})
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -228,6 +230,9 @@ def loads_response(data: bytes) -> Value:
         Fault: The reply is one.
         MalformedXml: It is no reply.
     """
+    plain: Value = read_plain(data, SCALARS)
+    if plain is not None:
+        return plain
     reader = _Reader(SCALARS, REPLY_ELEMENTS_MAX)
     reader.parse(data)
     if reader.root != "methodResponse" or len(reader.values) != 1:
@@ -369,6 +374,8 @@ def _write_rare(value: object, put: Callable[[bytes], object]) -> None:
     if isinstance(value, float):
         put(b"<value><double>%b</double></value>" % repr(float(value)).encode())
     elif isinstance(value, (bytes, bytearray)):
+        import binascii
+
         text = binascii.b2a_base64(value, newline=False)
         put(b"<value><base64>%b</base64></value>" % text)
     elif hasattr(value, "strftime"):

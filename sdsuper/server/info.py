@@ -118,7 +118,7 @@ _MARK = "{uptime}"
 """The same while it is still to be made XML."""
 
 _NOW = dumps_members({"now": 0}).replace(b"0", _HOLE)
-_ARRAY_HEAD, _ARRAY_TAIL = dumps_value([Raw(_HOLE)]).split(_HOLE)
+_ARRAY_HEAD, _ARRAY_TAIL = dumps_value([Raw(_HOLE)]).split(_HOLE + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class _Written:
     Attributes:
         process: The value that was written.
         lost: Events that its pool had dropped.
-        parts: The text around `now` and, where there are three, around the uptime.
+        parts: The text around `now` and, where there are three, around the uptime; a line.
     """
 
     process: Process
@@ -145,7 +145,7 @@ class InfoCache:
 
     def one(self, name: Namespec) -> Raw:
         """Return the struct of a process that exists."""
-        return Raw(b"".join(self._texts([name])))
+        return Raw(b"".join(self._texts([name])).removesuffix(b"\n"))
 
     def all(self) -> Raw:
         """Return an array of the structs of all processes, by group and name."""
@@ -189,7 +189,7 @@ def _write(process: Process, paths: LogPaths, now: Instant, lost: int) -> _Writt
     told = dumps_members({"description": description})
     if running:
         told = told.replace(_MARK.encode(), _HOLE, 1)
-    text = join_struct(dumps_members(_lasting(process, paths)), _NOW, told)
+    text = join_struct(dumps_members(_lasting(process, paths)), _NOW, told) + b"\n"
     return _Written(process, lost, text.split(_HOLE))
 
 
