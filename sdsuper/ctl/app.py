@@ -6,8 +6,8 @@ import os
 import sys
 
 from sdsuper.ctl import options, settings
-from sdsuper.ctl.commands import all_commands
-from sdsuper.ctl.control import Control, Output, OutputClosed, Status
+from sdsuper.ctl.commands import all_commands, commands_until
+from sdsuper.ctl.control import Control, Output, OutputClosed, Status, split_command
 from sdsuper.errors import ConfigError, UsageError
 
 TYPE_CHECKING = False  # type checkers take it for true
@@ -48,13 +48,14 @@ def _run(program: str, argv: Sequence[str], out: Output, errors: Output) -> int:
         return _misused(errors, program, error.first, details)
     except UsageError as error:
         return _misused(errors, program, str(error))
-    control = Control(loaded, out, errors, all_commands())
     if arguments.words:
-        control.run(" ".join(arguments.words))
+        line = " ".join(arguments.words)
+        control = Control(loaded, out, errors, commands_until(split_command(line)[0]))
+        control.run(line)
         return control.status
     from sdsuper.ctl.shell import converse
 
-    converse(control)
+    converse(Control(loaded, out, errors, all_commands()))
     return Status.OK
 
 

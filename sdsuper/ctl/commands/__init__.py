@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from sdsuper.ctl import render
 
 TYPE_CHECKING = False  # type checkers take it for true
@@ -59,13 +61,27 @@ def command(
     return make
 
 
+MODULES = ("process", "config", "logs", "daemon")
+"""Where commands are, in the order in which they are looked for: `status` and its like first."""
+
+
 def all_commands() -> dict[str, Command]:
     """Return every command by its name."""
-    from sdsuper.ctl.commands import config, daemon, logs, process
+    return commands_until(None)
 
-    return {
-        found.name: found
-        for module in (process, config, logs, daemon)
-        for found in vars(module).values()
-        if isinstance(found, Command)
-    }
+
+def commands_until(name: str | None) -> dict[str, Command]:
+    """Return the commands by name of as few modules as it takes to find one.
+
+    Args:
+        name: That one; all modules are loaded where there is none of this name.
+    """
+    commands: dict[str, Command] = {}
+    for module in MODULES:
+        path = f"{__name__}.{module}"
+        __import__(path)  # importlib would load more than the module itself
+        defined = vars(sys.modules[path]).values()
+        commands |= {found.name: found for found in defined if isinstance(found, Command)}
+        if name in commands:
+            break
+    return commands
