@@ -27,6 +27,10 @@ OF_THE_DAEMON = ("events", "rpcinterface")
 
 def open_folders(folders: Sequence[str] = ()) -> None:
     """Look for modules in PLUGINS and these folders, too, before what is installed."""
+    if "site" not in sys.modules:  # our launchers start without: it takes a while, for nothing
+        import site
+
+        site.main()
     missing = [folder for folder in (PLUGINS, *folders) if folder not in sys.path]
     installed = (place for place, path in enumerate(sys.path) if path.endswith(_INSTALLED))
     place = next(installed, len(sys.path))
