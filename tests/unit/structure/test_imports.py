@@ -123,6 +123,12 @@ def test_a_daemon_starts_without_what_few_daemons_need() -> None:
     assert RARELY_USED & set(told.stdout.split()) == set()
 
 
+def test_dataclasses_are_our_own_which_cost_less() -> None:
+    names = {name: path for path in MODULES for _, name in imported(path, PACKAGE)}
+    assert "sdsuper.dataclass.dataclass" in names
+    assert names.get("dataclasses.dataclass") == PACKAGE / "dataclass.py"
+
+
 @pytest.mark.parametrize(
     ("module", "text", "found"),
     [
