@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno as errnos
-from dataclasses import replace
 
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,6 @@ more, and `ShutdownReached` stops the process when its turn has come.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from signal import SIGABRT, SIGKILL
 from typing import Any, assert_never
 
@@ -100,7 +99,7 @@ from sdsuper.core.restart import (
     is_expected,
 )
 from sdsuper.core.states import SIGNALLABLE_STATES, TRANSITIONS, ProcessState, Wanted
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 from sdsuper.values import ExitStatus, Instant, Level, Namespec, signal_name
 
 STRAYS_GRACE_MIN = 2.0
@@ -312,7 +311,8 @@ class _Turn:
         self.urgent.append(Spawn(process.name, process.invocation, process.config))
 
     def signal(self, number: int, *, to_group: bool, purpose: Purpose) -> None:
-        self.change(trouble=None)
+        if self.process.trouble is not None:
+            self.change(trouble=None)
         process = self.process
         self.told.append(
             SendSignal(process.name, process.invocation, process.pid, number, to_group, purpose)

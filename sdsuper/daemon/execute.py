@@ -8,7 +8,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 
 from sdsuper.config.model import Containment, DaemonConfig, GroupConfig, ProcessConfig
 from sdsuper.core.actions import (
@@ -54,7 +54,7 @@ from sdsuper.daemon.spawn import (
 )
 from sdsuper.daemon.stdin import QUEUE_BYTES, StdinWriter
 from sdsuper.daemon.strays import Strays
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
 from sdsuper.systemd.cgroup import Cgroup

@@ -14,12 +14,11 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from sdsuper.core.notice import Notice
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 from sdsuper.systemd.notify_server import Message, NotifySocket, parse_notice
 from sdsuper.systemd.sockets import runtime_directory
 from sdsuper.values import Level

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 
 Decorator = Callable[..., Any]
 
@@ -138,6 +138,10 @@ def test_equality_and_hash(name: str, args: tuple[Any, ...], kwargs: dict[str, A
             changed = dataclasses.replace(one, **{first: "changed"})
             assert getattr(changed, first) == "changed"
             assert changed != one or name == "Own"
+            assert repr(replace(one, **{first: "changed"})) == repr(changed)
+        assert repr(replace(one)) == repr(dataclasses.replace(one))
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'unknown'"):
+            replace(one, unknown=1)
 
 
 def test_a_field_outside_comparison_is_outside_the_hash() -> None:
@@ -188,6 +192,13 @@ def test_a_new_list_for_each_and_no_shared_state_between_classes() -> None:
     assert second.tags == []
     assert repr(OURS["Derived"](1)) == "shapes.<locals>.Derived(x=1, word='w', y=3)"
     assert repr(OURS["Base"](1)) == "shapes.<locals>.Base(x=1, word='w')"
+
+
+def test_a_copy_takes_what_its_original_has_by_now() -> None:
+    counter = OURS["Counter"]("n")
+    counter.count = 5
+    copied = replace(counter, name="m")
+    assert (copied.name, copied.count, counter.name) == ("m", 5, "n")
 
 
 def test_a_match_takes_it_apart() -> None:
