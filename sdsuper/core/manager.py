@@ -221,13 +221,17 @@ class Manager:
     def whole(self) -> Whole:
         """Return what a successor needs beside the groups, processes and ghosts."""
         shutdown = self._shutdown
-        stopping = shutdown and Stopping(
-            tuple(shutdown.levels),
-            frozenset(shutdown.reached),
-            frozenset(shutdown.pending),
-            shutdown.report_at,
-            shutdown.finished,
-            shutdown.by,
+        stopping = (
+            None
+            if shutdown is None
+            else Stopping(
+                tuple(shutdown.levels),
+                frozenset(shutdown.reached),
+                frozenset(shutdown.pending),
+                shutdown.report_at,
+                shutdown.finished,
+                shutdown.by,
+            )
         )
         return Whole(self.state, self._started, self._invocations, tuple(self.groups), stopping)
 

@@ -25,10 +25,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from sdsuper.core.states import ManagerState
+from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
 from sdsuper.values import ExitStatus, Level
 

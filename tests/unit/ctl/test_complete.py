@@ -20,7 +20,7 @@ PROCESSES = {"clear", "fg", "pid", "restart", "signal", "start", "status", "stop
 @pytest.mark.parametrize(
     ("line", "text", "offered"),
     [
-        ("re", "re", ["remove", "reread", "reload", "restart"]),
+        ("re", "re", ["remove", "reread", "reexec", "reload", "restart"]),
         ("  EO", "EO", []),
         ("stop ", "", ["both:a", "both:*", "both:b", "cat", "dog"]),
         ("stop b", "b", ["both:a", "both:*", "both:b"]),

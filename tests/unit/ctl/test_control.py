@@ -157,9 +157,9 @@ def test_help_as_a_list() -> None:
     expected = """
 default commands (type help <topic>):
 =====================================
-add    exit      open  reload  restart   start   tail    version
-avail  fg        pid   remove  shutdown  status  update
-clear  maintail  quit  reread  signal    stop    usage\x20
+add    exit      open  reexec  reread    signal  stop    usage\x20\x20
+avail  fg        pid   reload  restart   start   tail    version
+clear  maintail  quit  remove  shutdown  status  update
 
 """
     assert Session().run("help") == (expected, 0)
