@@ -10,16 +10,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sdsuper.daemon.leftovers import Watch, kill
-from sdsuper.systemd.cgroup import DELEGATED, Cgroup, directory, own_path, unified_mount
+from sdsuper.systemd.cgroup import DELEGATED, Cgroup, directory, own_path, unified_mounts
 
 _NUMBERS = itertools.count()
 
 
 def _own() -> str | None:
     """Return the directory of our own cgroup of version 2, None where there is none."""
-    mount = unified_mount(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    mounts = unified_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     path = own_path(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
-    return None if mount is None or path is None else directory(mount, path)
+    found = [directory(mount, path) for mount in mounts] if path is not None else []
+    return next(filter(None, found), None)
+
+
+def mount_point() -> Path:
+    """Return where version 2 is mounted."""
+    return Path(unified_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))[0].point)
 
 
 @functools.cache

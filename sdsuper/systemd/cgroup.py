@@ -40,20 +40,22 @@ class Mount(NamedTuple):
     root: str
 
 
-def unified_mount(mountinfo: str) -> Mount | None:
-    """Return where version 2 is mounted, None where it is not.
+def unified_mounts(mountinfo: str) -> list[Mount]:
+    """Return where version 2 is mounted; of what is mounted over another, only what is seen.
 
     On a host that also uses version 1 that is mostly /sys/fs/cgroup/unified.
 
     Args:
         mountinfo: /proc/self/mountinfo.
     """
+    found: dict[str, Mount] = {}
     for line in mountinfo.splitlines():
         fields, separator, tail = line.partition(" - ")
         words = fields.split(" ")
         if separator and tail.startswith("cgroup2 ") and len(words) > _MOUNT_POINT:
-            return Mount(_unescaped(words[_MOUNT_POINT]), _unescaped(words[_MOUNT_ROOT]))
-    return None
+            point = _unescaped(words[_MOUNT_POINT])
+            found[point] = Mount(point, _unescaped(words[_MOUNT_ROOT]))
+    return list(found.values())
 
 
 def _unescaped(text: str) -> str:
@@ -305,15 +307,16 @@ def find_delegated(
         is_delegated: Tells whether a directory carries the mark.
     """
     try:
-        mount = unified_mount(read("/proc/self/mountinfo"))
+        mounts = unified_mounts(read("/proc/self/mountinfo"))
         path = own_path(read("/proc/self/cgroup"))
     except OSError as error:
         return Found(None, f"{error.filename} cannot be read: {error.strerror}")
-    if mount is None or path is None:
+    if not mounts or path is None:
         return Found(None, "cgroups of version 2 are not mounted")
-    own = directory(mount, path)
-    if own is None:
-        return Found(None, f"our cgroup {path} is outside of what is mounted at {mount.point}")
+    seen = [(mount, own) for mount in mounts if (own := directory(mount, path)) is not None]
+    if not seen:
+        return Found(None, f"our cgroup {path} is outside of what is mounted at {mounts[0].point}")
+    mount, own = seen[0]
     if is_delegated(own):
         return Found(Cgroup(own))
     above, _, leaf = own.rpartition("/")

@@ -308,6 +308,37 @@ def test_a_second_daemon_in_the_same_cgroup_leaves_the_first_ones_programs_alone
     assert pids(unit / "programs/a:a") == {first.pid_of("a")}
 
 
+SETTLE = """
+from sdsuper.daemon.containment import Containment
+containment = Containment.settle(lambda level, message: print(message))
+print(containment and containment.unit.path, open("/proc/self/cgroup").read().split("0::")[1])
+"""
+
+
+@pytest.mark.namespaces
+@pytest.mark.parametrize("pid_1", [True, False])
+def test_pid_1_of_a_container_has_the_tree_that_it_sees(undelegated: Path, pid_1: bool) -> None:
+    """As container managers do it: namespaces, and the tree mounted anew inside."""
+    point = cgroups.mount_point()
+    mount = f"mount -t proc proc /proc; umount {point}; mount -t cgroup2 none {point} && "
+    told = subprocess.run(
+        [
+            *cgroups.inside(undelegated),
+            *("unshare", "--pid", "--fork", "--mount", "--cgroup", "sh", "-c"),
+            f'{mount}{"exec" if pid_1 else ""} "$@"; exit $?',
+            *("sh", sys.executable, "-c", SETTLE),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    if pid_1:
+        assert told.split() == [str(point), "/daemon"]
+    else:
+        assert "/ is not delegated to us" in told
+
+
 @pytest.mark.parametrize(
     ("rounds", "delay", "by_fork"),
     [

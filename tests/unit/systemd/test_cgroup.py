@@ -13,7 +13,7 @@ from sdsuper.systemd.cgroup import (
     own_path,
     pressure,
     process_name,
-    unified_mount,
+    unified_mounts,
 )
 
 UNIFIED = "29 22 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -23,21 +23,31 @@ HYBRID = (
     "32 30 0:29 / /sys/fs/cgroup/unified rw shared:9 master:2 - cgroup2 cgroup2 rw\n"
 )
 LEGACY = "31 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
+OVER = UNIFIED.replace(" / ", " /.. ", 1) + UNIFIED
 SPACED = "29 22 0:26 /a\\040b /mnt/c\\040d rw - cgroup2 cgroup2 rw\n"
 
 
 @pytest.mark.parametrize(
-    ("mountinfo", "mount"),
+    ("mountinfo", "mounts"),
     [
-        (UNIFIED, Mount("/sys/fs/cgroup", "/")),
-        (HYBRID, Mount("/sys/fs/cgroup/unified", "/")),
-        (SPACED, Mount("/mnt/c d", "/a b")),
-        (LEGACY, None),
-        ("", None),
+        (UNIFIED, [Mount("/sys/fs/cgroup", "/")]),
+        (HYBRID, [Mount("/sys/fs/cgroup/unified", "/")]),
+        (SPACED, [Mount("/mnt/c d", "/a b")]),
+        (SPACED + UNIFIED, [Mount("/mnt/c d", "/a b"), Mount("/sys/fs/cgroup", "/")]),
+        (OVER, [Mount("/sys/fs/cgroup", "/")]),
+        (LEGACY, []),
+        ("", []),
     ],
 )
-def test_where_version_2_is_mounted(mountinfo: str, mount: Mount | None) -> None:
-    assert unified_mount(mountinfo) == mount
+def test_where_version_2_is_mounted(mountinfo: str, mounts: list[Mount]) -> None:
+    assert unified_mounts(mountinfo) == mounts
+
+
+def test_of_more_mounts_the_one_that_shows_us_is_taken() -> None:
+    texts = {"/proc/self/mountinfo": SPACED + UNIFIED, "/proc/self/cgroup": "0::/x\n"}
+    found = find_delegated(7, texts.__getitem__, lambda directory: True)
+    assert found.unit is not None
+    assert found.unit.path == "/sys/fs/cgroup/x"
 
 
 @pytest.mark.parametrize(
