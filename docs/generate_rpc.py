@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from sdsuper.core.history import HISTORY_MAX, Ending
+from sdsuper.daemon.lastoutput import OUTPUT_BYTES
 from sdsuper.rpc.faults import NAMES, name_of
 from sdsuper.server.http import BODY_BYTES_MAX, HEAD_BYTES_MAX, IDLE_SECONDS
 from sdsuper.server.registry import Method, declared_methods
@@ -93,6 +95,53 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 | `stdout_logfile`, `stderr_logfile` | string | path; empty: there is none |
 | `logfile` | string | the same as `stdout_logfile` |
 
+## What getProcessHistory returns
+
+XML-RPC has no null: a time, a pid or a text that is not known is 0 or empty, an exit status, a uid or
+a number of seconds is -1, and nobody is an empty struct. Times are Unix seconds, as doubles. Keys may
+be added in later versions.
+
+| Key | Type | Value |
+|---|---|---|
+| `name`, `group`, `state`, `statename`, `pid`, `now` | | as in getProcessInfo |
+| `wanted` | string | `up` or `down`: what was asked for last |
+| `started`, `spawned`, `ready` | double | of the latest start attempt: begun, child made, RUNNING |
+| `uptime` | double | seconds, on a clock that is never set |
+| `started_by`, `stopped_by` | struct | who asked for that start, and for its end |
+| `stop_asked` | double | when the end was asked for |
+| `signals` | array | the latest signals that somebody asked for, each a struct: `signal`, `at`, `by` |
+| `waits_for` | string | `retry`, `spawn`, `startsecs`, `ready` (READY=1), `exit`, `strays`, or empty |
+| `waits_seconds` | double | how long that takes at most; -1: there is no limit |
+| `strays` | array | what it left behind and is being ended, each a struct: `pid`, `command` |
+| `killed` | boolean | whether its child was sent SIGKILL |
+| `failures` | int | failed starts in a row |
+| `restarts` | int | how often it was started again without being asked |
+| `reason` | string | what was decided at the latest end that nobody had asked for, and why |
+| `failing` | string | why its child is being ended although it is wanted up |
+| `trouble` | string | why the latest signal could not be sent |
+| `said` | string | its STATUS= |
+| `command`, `autostart`, `autorestart`, `startsecs`, `startretries`, `start_timeout`, `stopwaitsecs` | | the options in force; `autorestart` as text |
+| `invocations` | array | up to {history} that are over, the latest first |
+| `output` | struct | by channel, a struct: `text`, the last {output} bytes at most that it wrote before its latest end, and `journal`: it is in the journal alone, ask readProcessStdoutLog or readProcessStderrLog |
+
+An invocation has `number`, `pid`, `started`, `spawned`, `ready`, `ended`, `uptime`, `started_by`, `stopped_by`,
+`stop_asked` and `signals` as above, and:
+
+| Key | Type | Value |
+|---|---|---|
+| `ending` | string | {endings} |
+| `end` | string | how it ended, in words |
+| `exitstatus`, `signal` | int, string | the one or the other |
+| `core_dumped`, `expected`, `killed` | boolean | |
+| `oom` | boolean | the kernel killed its main process for want of memory |
+| `error` | string | why no child was made, or why the daemon ended it |
+| `strays` | int | processes that it left behind and that had to be ended |
+| `decision`, `reason` | string | `restart`, `rest` or `give up`, and why |
+
+Who asked is a struct: `via` (`daemon`, `signal` to the daemon, `rpc`, `page`), `what` (the method, action or
+signal, or what the daemon does by itself), `pid`, `uid`, `login_uid` (before any su or sudo) and `command` of
+a client on a unix socket, `address` of one on an inet socket, and the `user` whose password it sent.
+
 ## Faults
 
 | Code | Name | Means |
@@ -111,6 +160,9 @@ def page() -> str:
         head_kib=HEAD_BYTES_MAX // 1024,
         body_mib=BODY_BYTES_MAX // 1024**2,
         connections=CONNECTIONS_MAX,
+        history=HISTORY_MAX,
+        output=OUTPUT_BYTES,
+        endings=", ".join(f"`{ending.value}`" for ending in Ending),
         idle_hours=IDLE_SECONDS / 3600,
     )
 

@@ -68,7 +68,7 @@ OPTIONS = (
     Option("password", "p", "PASSWORD", "log in with this password"),
     Option("history_file", "r", "FILENAME", "keep what is typed in the shell in this file"),
     Option("history-file", argument="FILENAME", sets="history_file"),
-    Option("json", help="print JSON (status, avail, reread, usage)"),
+    Option("json", help="print JSON (status, avail, reread, usage, why)"),
 )
 
 

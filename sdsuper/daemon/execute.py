@@ -36,11 +36,13 @@ from sdsuper.core.notice import Notice
 from sdsuper.daemon import containment, environment
 from sdsuper.daemon.command import CommandError, resolve_command
 from sdsuper.daemon.fcgi import FcgiSockets
+from sdsuper.daemon.lastoutput import LastOutput
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.listen import ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
 from sdsuper.daemon.pools import EventPools
+from sdsuper.daemon.proctable import Entry, look_up
 from sdsuper.daemon.readback import Readback
 from sdsuper.daemon.reap import Reaper
 from sdsuper.daemon.spawn import (
@@ -117,6 +119,7 @@ class Executor:
 
     Attributes:
         readback: Reads output back from the journal.
+        last_output: What each process wrote before its latest end.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class Executor:
         self._by_pid: dict[int, Invocation] = {}
         self._by_name: dict[Namespec, Invocation] = {}
         self._leaving: dict[tuple[Namespec, int], Invocation] = {}
+        self.last_output = LastOutput()
         self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
         self.readback = Readback(self.watch_helper, report, journal_directory)
         self.strays = Strays(self._is_ours, report)
@@ -343,6 +347,7 @@ class Executor:
             outlets.open()
         except OSError as error:
             raise SpawnError(dispatcher_error(config.name, error)) from None
+        self.last_output.begin(action.name, outlets.paths())
         variables = environment.child_environment(
             self._base_environment,
             config,
@@ -441,6 +446,8 @@ class Executor:
                 f"unexpected error at the end of '{invocation.name.process}' ({pid}):\n"
                 f"{traceback.format_exc()}",
             )
+        if self._outlets.get(invocation.name) is invocation.outlets:  # else it is forgotten
+            self.last_output.end(invocation.name, invocation.outlets.paths())
         self._pools.ended(invocation.name)
         self._fcgi.release(invocation.name)
         self._submit(Exited(invocation.name, invocation.number, status))
@@ -475,8 +482,8 @@ class Executor:
         invocation = self._leaving[action.name, action.invocation]
         name, leader = action.name.process, invocation.leader
 
-        def done() -> None:
-            self._cleared(invocation)
+        def done(ended: int) -> None:
+            self._cleared(invocation, ended)
 
         if invocation.cgroup is not None:
             self.strays.empty(invocation.cgroup, name, leader, action.grace, done)
@@ -491,13 +498,23 @@ class Executor:
                 adopted=invocation.adopted,
             )
 
-    def _cleared(self, invocation: Invocation) -> None:
+    def strays_of(self, name: Namespec, number: int | None) -> tuple[Entry, ...]:
+        """Return what an invocation left behind and is still being ended."""
+        found = self._leaving.get((name, number)) if number is not None else None
+        if found is None:
+            return ()
+        if found.cgroup is None:
+            return self.strays.left_of(found.mark)
+        entries = map(look_up, found.cgroup.all_pids())
+        return tuple(entry for entry in entries if entry is not None and not entry.zombie)
+
+    def _cleared(self, invocation: Invocation, ended: int) -> None:
         del self._leaving[invocation.name, invocation.number]
         for pipe in list(invocation.pipes):
             invocation.outlets.finish(pipe)
         if invocation.name not in self._outlets:
             self._forget_cgroup(invocation.name)
-        self._submit(Cleared(invocation.name, invocation.number))
+        self._submit(Cleared(invocation.name, invocation.number, ended))
 
     def _forget(self, name: Namespec) -> None:
         self._listening.release(name)
@@ -505,6 +522,7 @@ class Executor:
         outlets = self._outlets.pop(name)
         outlets.release()
         self.readback.forget(name)
+        self.last_output.forget(name)
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
         self._forget_cgroup(name)
 

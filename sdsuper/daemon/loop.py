@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sdsuper.config.diff import Changes
@@ -28,7 +28,9 @@ from sdsuper.core.facts import (
     RestartRequested,
     ShutdownRequested,
 )
+from sdsuper.core.history import DAEMON, Requester
 from sdsuper.core.manager import Manager
+from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState, ProcessState
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.containment import Containment
@@ -37,6 +39,7 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownjournal import OwnJournal
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.pools import EventPools
+from sdsuper.daemon.proctable import Entry
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.readback import Readback, clearing
 from sdsuper.daemon.reexec import Incarnation, Reexec
@@ -344,11 +347,16 @@ class Daemon:
         active = [group.config for group in self.manager.groups.values()]
         return self._source.reread(active, self.report)
 
-    def add_group(self, config: GroupConfig, start: frozenset[str] | None = None) -> None:
+    def add_group(
+        self,
+        config: GroupConfig,
+        start: frozenset[str] | None = None,
+        by: Requester = DAEMON,
+    ) -> None:
         """Make a group active; its autostart programs, or those named by `start`, start at once."""
         self.pools.add(config)
         self._executor.prepare(config)
-        self.submit(GroupAdded(config, start))
+        self.submit(GroupAdded(config, start, by))
         self.service.groups_changed()
 
     def remove_group(self, name: str) -> None:
@@ -365,29 +373,29 @@ class Daemon:
         """The state of the daemon."""
         return self.manager.state
 
-    def request_shutdown(self) -> None:
+    def request_shutdown(self, by: Requester = DAEMON) -> None:
         """Begin the ordered shutdown."""
         begins = self.state is not ManagerState.SHUTDOWN
-        self.submit(ShutdownRequested())
+        self.submit(ShutdownRequested(by))
         if begins:
             self.service.stopping()
 
-    def request_restart(self) -> None:
+    def request_restart(self, by: Requester = DAEMON) -> None:
         """Validate the configuration, then stop everything and start anew.
 
         Raises:
             UsageError: It does not load, or `strict` refuses it; nothing has changed.
         """
         self._source.prepare_restart(self.report)
-        self.submit(RestartRequested())
+        self.submit(RestartRequested(by))
         self.service.restarting()
 
     # --- what signals ask for -----------------------------------------------------------------
 
-    def restart_if_valid(self) -> None:
+    def restart_if_valid(self, by: Requester) -> None:
         """Begin a restart unless the configuration does not load; tell the log if so."""
         try:
-            self.request_restart()
+            self.request_restart(by)
         except SdsuperError as error:
             self.report(Level.CRITICAL, f"restart refused, everything goes on as it was: {error}")
 
@@ -454,6 +462,15 @@ class Daemon:
         if any(self.is_in_journal_alone(name, channel) for channel in ("stdout", "stderr")):
             self._journal.send(clearing(name))
             self.readback.forget(name)
+        self._executor.last_output.forget(name)
+
+    def last_output(self, name: Namespec) -> Mapping[str, bytes]:
+        """Return the end of what a process wrote before it ended last, where a file has it."""
+        return self._executor.last_output.of(name)
+
+    def strays_of(self, process: Process) -> tuple[Entry, ...]:
+        """Return what a process left behind, as far as that is still being ended."""
+        return self._executor.strays_of(process.name, process.residue)
 
     def cgroup(self, name: Namespec) -> Cgroup | None:
         """Return the cgroup of a process that runs, None where it has none of its own."""

@@ -209,6 +209,11 @@ class Outlets:
         found = self._channels.get(channel)
         return None if found is None else found.path
 
+    def paths(self) -> dict[str, str]:
+        """Return the files by channel, of the channels that have one."""
+        files = {name: channel.path for name, channel in self._channels.items()}
+        return {name: path for name, path in files.items() if path}
+
     def is_in_journal_alone(self, channel: ChannelName) -> bool:
         """Whether the journal is where a channel can be read back, and no file is."""
         config = self._configs.get(channel)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
+from sdsuper.core.history import Requester, Via
 from sdsuper.core.states import ManagerState
 from sdsuper.values import Level
 
@@ -17,10 +18,10 @@ class Target(Protocol):
     def report(self, level: Level, message: str) -> None:
         """Write to the daemon's log."""
 
-    def request_shutdown(self) -> None:
+    def request_shutdown(self, by: Requester) -> None:
         """Begin the ordered shutdown."""
 
-    def restart_if_valid(self) -> None:
+    def restart_if_valid(self, by: Requester) -> None:
         """Begin a restart unless the configuration does not load; tell the log if so."""
 
     def reopen_logs(self) -> None:
@@ -39,7 +40,7 @@ class Target(Protocol):
 
 def _exit(target: Target, name: str) -> None:
     target.report(Level.WARN, f"received {name} indicating exit request")
-    target.request_shutdown()
+    target.request_shutdown(Requester(Via.SIGNAL, name))
 
 
 def _restart(target: Target, name: str) -> None:
@@ -49,7 +50,7 @@ def _restart(target: Target, name: str) -> None:
         )
         return
     target.report(Level.WARN, f"received {name} indicating restart request")
-    target.restart_if_valid()
+    target.restart_if_valid(Requester(Via.SIGNAL, name))
 
 
 def _reopen(target: Target, name: str) -> None:

@@ -15,6 +15,7 @@ from sdsuper.core.events import (
     ProcessStopped,
     ProcessStopping,
 )
+from sdsuper.core.history import Requester, describe_end
 from sdsuper.core.process import ExitRecord, Process
 from sdsuper.core.states import ProcessState
 from sdsuper.values import signal_name
@@ -104,7 +105,7 @@ class StateChange:
             case ProcessState.EXITED | ProcessState.BACKOFF | ProcessState.FATAL:
                 return self._process.reason
             case ProcessState.STOPPED if self._ended is not None:
-                return self._ended.status.describe()
+                return describe_end(self._ended.status, oom=self._ended.oom)
             case ProcessState.UNKNOWN:
                 return self._process.trouble
             case _:
@@ -114,6 +115,18 @@ class StateChange:
     def _priority(self) -> int:
         failed = isinstance(self._event, ProcessExited) and not self._event.expected
         return _WARNING if failed else MESSAGES[self._state].priority
+
+    @property
+    def _requester(self) -> Requester | None:
+        """Who asked for it; None where a change is what became of a program by itself."""
+        attempt = self._process.attempt
+        match self._state:
+            case ProcessState.STARTING:
+                return attempt.by
+            case ProcessState.STOPPING | ProcessState.STOPPED:
+                return attempt.stopped_by
+            case _:
+                return None
 
     def fields(self) -> Fields:
         """Return the fields of the entry, but for who says it and the name of the invocation."""
@@ -131,6 +144,10 @@ class StateChange:
             yield "OBJECT_PID", self._pid
         if self._reason:
             yield "SDSUPER_REASON", self._reason
+        if (asked := self._requester) is not None:
+            yield "SDSUPER_REQUESTED_BY", asked.describe()
+            if asked.uid is not None:
+                yield "SDSUPER_REQUESTED_BY_UID", asked.uid
         if isinstance(event, ProcessExited):
             yield "SDSUPER_EXPECTED", int(event.expected)
         if self._ended is not None:
@@ -142,3 +159,5 @@ def _exit_fields(end: ExitRecord) -> Fields:
         yield "SDSUPER_EXIT_CODE", end.status.code
     elif end.status.signal is not None:
         yield "SDSUPER_EXIT_SIGNAL", signal_name(end.status.signal)
+    if end.oom:
+        yield "SDSUPER_OOM", 1

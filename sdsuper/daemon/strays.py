@@ -50,8 +50,9 @@ class Sweep:
     mark: bytes
     group: int
     seen: dict[int, int]  # pid -> start time, from before the main process ended
-    done: Callable[[], None]
+    done: Callable[[int], None]
     told: set[tuple[int, int]] = field(default_factory=set)
+    found: set[tuple[int, int]] = field(default_factory=set)  # all that were signalled
     beyond: set[tuple[int, int]] = field(default_factory=set)  # another user's, out of our reach
     killing: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -87,7 +88,7 @@ class Strays:
         self._sweeps.clear()
 
     def empty(
-        self, cgroup: Cgroup, name: str, pid: int, grace: float, done: Callable[[], None]
+        self, cgroup: Cgroup, name: str, pid: int, grace: float, done: Callable[[int], None]
     ) -> None:
         """End what is left in the cgroup of an invocation, whoever its parent is.
 
@@ -96,15 +97,17 @@ class Strays:
             name: Of the process, for the log.
             pid: Its main process had.
             grace: Seconds between SIGTERM and SIGKILL.
-            done: Called once, when nothing is left; at once where nothing was.
+            done: Called once, when nothing is left, with the number of processes that were there;
+                at once where nothing was.
         """
         if not cgroup.populated:
-            done()
+            done(0)
             return
+        found = len(cgroup.all_pids())
 
         def emptied() -> None:
             self._emptyings.discard(emptying)
-            done()
+            done(found)
 
         emptying = Emptying(cgroup, name, pid, grace, self._report, emptied)
         self._emptyings.add(emptying)
@@ -121,7 +124,7 @@ class Strays:
         pid: int,
         seen: dict[int, int],
         grace: float,
-        done: Callable[[], None],
+        done: Callable[[int], None],
         *,
         adopted: bool = False,
     ) -> None:
@@ -133,14 +136,15 @@ class Strays:
             pid: Of the main process, which has been reaped.
             seen: What `snapshot` returned, {} without one.
             grace: Seconds between SIGTERM and SIGKILL.
-            done: Called once, when nothing is left; at once where nothing was.
+            done: Called once, when nothing is left, with the number of processes that were ended;
+                at once where nothing was.
             adopted: An earlier daemon started it: its strays need not be our children.
         """
         mark = f"{INVOCATION_VARIABLE}={invocation}".encode()
         sweep = Sweep(name, mark, pid, seen, done, adopted=adopted)
         left = self._find(sweep)
         if left is not None and not left:
-            done()
+            done(0)
             return
         if left:
             self._report(
@@ -150,6 +154,12 @@ class Strays:
         self._sweeps.append(sweep)
         sweep.timer = asyncio.get_running_loop().call_later(grace, self._kill, sweep)
         self._signal(sweep, left or (), signal.SIGTERM)
+
+    def left_of(self, invocation: str) -> tuple[proctable.Entry, ...]:
+        """Return what is still alive of an invocation whose strays are being ended."""
+        mark = f"{INVOCATION_VARIABLE}={invocation}".encode()
+        found = [self._find(sweep) for sweep in self._sweeps if sweep.mark == mark]
+        return tuple(entry for entries in found for entry in entries or ())
 
     def look_again(self) -> None:
         """Check all sweeps; called when a child that is no main process was reaped."""
@@ -164,7 +174,7 @@ class Strays:
             return
         self._sweeps.remove(sweep)
         _let_go(sweep)
-        sweep.done()
+        sweep.done(len(sweep.found))
 
     def _kill(self, sweep: Sweep) -> None:
         left = self._find(sweep)
@@ -273,6 +283,7 @@ class Strays:
             sweep.told.add(entry.key)
             try:
                 _signal_same(entry, number)
+                sweep.found.add(entry.key)
             except PermissionError:
                 sweep.beyond.add(entry.key)
                 self._report(

@@ -98,3 +98,83 @@ class StateInfo(TypedDict):
 
     statecode: int
     statename: str
+
+
+class Requester(TypedDict):
+    """Who asked for something, and through what. Unknown is 0, "" or -1 (uids)."""
+
+    via: Literal["daemon", "signal", "rpc", "page"]
+    what: str
+    pid: int
+    uid: int
+    login_uid: int
+    command: str
+    address: str
+    user: str
+
+
+class PastInvocation(TypedDict):
+    """One invocation that is over. Times are Unix seconds, 0 for never."""
+
+    number: int
+    pid: int
+    started: float
+    spawned: float
+    ready: float
+    ended: float
+    uptime: float
+    exitstatus: int
+    signal: str
+    core_dumped: bool
+    oom: bool
+    end: str
+    expected: bool
+    ending: str
+    error: str
+    killed: bool
+    strays: int
+    decision: Literal["restart", "rest", "give up"]
+    reason: str
+    started_by: Requester
+    stopped_by: Requester
+    stop_asked: float
+    signals: list[dict[str, object]]
+
+
+class ProcessHistory(TypedDict):
+    """Why a process is as it is: getProcessHistory. Times are Unix seconds, 0 for never."""
+
+    name: str
+    group: str
+    now: float
+    state: int
+    statename: str
+    wanted: Literal["up", "down"]
+    pid: int
+    started: float
+    spawned: float
+    ready: float
+    uptime: float
+    started_by: Requester
+    stopped_by: Requester
+    stop_asked: float
+    signals: list[dict[str, object]]
+    waits_for: str
+    waits_seconds: float
+    killed: bool
+    strays: list[dict[str, object]]
+    failures: int
+    restarts: int
+    reason: str
+    failing: str
+    trouble: str
+    said: str
+    command: str
+    autostart: bool
+    autorestart: str
+    startsecs: int
+    startretries: int
+    start_timeout: int
+    stopwaitsecs: int
+    invocations: list[PastInvocation]
+    output: dict[str, dict[str, object]]

@@ -19,13 +19,18 @@ from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.core import process as core
 from sdsuper.core.events import Event
 from sdsuper.core.facts import StartRequested, StopRequested
+from sdsuper.core.history import Requester
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES
 from sdsuper.rpc.codec import Raw, dumps_response, loads_response
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import requester
 from sdsuper.server.plugins import Unsupported
 from sdsuper.values import Level, Namespec
+
+PLUGIN = Requester(what="a plugin")
+"""Who asks where a plugin acts and no client has called it."""
 
 Call = Callable[[str, Sequence[object]], Any]
 
@@ -104,9 +109,9 @@ class Options(_Wrapped):
     @mood.setter
     def mood(self, state: int) -> None:
         if state == ManagerState.SHUTDOWN:
-            self._daemon.request_shutdown()
+            self._daemon.request_shutdown(requester(PLUGIN))
         elif state == ManagerState.RESTARTING:
-            self._daemon.request_restart()
+            self._daemon.request_restart(requester(PLUGIN))
 
     @property
     def serverurl(self) -> str | None:
@@ -244,12 +249,12 @@ class ShownProcess(_Shown):
 
     def spawn(self) -> int | None:
         """Start it; return the pid."""
-        self._daemon.submit(StartRequested(self._name))
+        self._daemon.submit(StartRequested(self._name, requester(PLUGIN)))
         return self.pid or None
 
     def stop(self) -> None:
         """Begin to stop it."""
-        self._daemon.submit(StopRequested(self._name))
+        self._daemon.submit(StopRequested(self._name, requester(PLUGIN)))
 
     def write(self, data: bytes | str) -> None:
         """Write to its stdin.
@@ -327,7 +332,7 @@ class Supervisord(_Shown):
         found = next((each for each in self._daemon.config.groups if each.name == name), None)
         if found is None or name in self.process_groups:
             return False
-        self._daemon.add_group(found)
+        self._daemon.add_group(found, by=requester(PLUGIN))
         return True
 
     def remove_process_group(self, name: str) -> bool:

@@ -16,6 +16,8 @@ import contextlib
 import enum
 import inspect
 import select
+import socket
+import struct
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Iterator
 from http import HTTPStatus
@@ -25,6 +27,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 
 from sdsuper.dataclass import dataclass
+from sdsuper.server.caller import NOBODY, Peer
 
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers together; common servers allow 8 to 64 KiB."""
@@ -95,6 +98,8 @@ class Request:
         path: Percent-decoded, without the query.
         query: As sent, after the `?`.
         headers: By lower-case name; the last of a name counts.
+        peer: Who sent it.
+        user: The name that went with the password, "" where none is asked for.
     """
 
     method: str
@@ -104,6 +109,8 @@ class Request:
     body: bytes
     version: str
     target: str
+    peer: Peer = NOBODY
+    user: str = ""
 
     @property
     def line(self) -> str:
@@ -245,6 +252,15 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
         self._stream: Stream | None = None
         self._keep_open = True
+        self._client: Peer | None = None
+
+    @property
+    def client(self) -> Peer:
+        """Who is at the other end; the kernel has noted it when it connected."""
+        if self._client is None:
+            connected = self._transport.get_extra_info("socket")
+            self._client = _unix_peer(connected) or Peer(self.peer)
+        return self._client
 
     @property
     def peer(self) -> str:
@@ -346,7 +362,7 @@ class Connection(asyncio.Protocol):
     def _dispatch(self) -> None:
         assert self._head is not None
         self._enter(Phase.BUSY)
-        reply = self._site.answer(_request(self._head, bytes(self._body)))
+        reply = self._site.answer(_request(self._head, bytes(self._body), self.client))
         self._body = bytearray()
         if inspect.isawaitable(reply):
             self._transport.pause_reading()
@@ -601,7 +617,22 @@ def _judge_length(headers: dict[bytes, bytes]) -> Response | None:
     return None
 
 
-def _request(head: h11.Request, body: bytes) -> Request:
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def _unix_peer(connected: socket.socket) -> Peer | None:
+    """Return who has connected through a unix socket, None where it is an inet one."""
+    if connected.family != socket.AF_UNIX:
+        return None
+    try:
+        told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return NOBODY
+    pid, uid, _ = _CREDENTIALS.unpack(told)
+    return Peer(pid=pid, uid=uid & 0xFFFFFFFF)
+
+
+def _request(head: h11.Request, body: bytes, peer: Peer = NOBODY) -> Request:
     target = head.target.decode("latin-1")
     raw_path, _, query = target.partition("?")
     return Request(
@@ -612,6 +643,7 @@ def _request(head: h11.Request, body: bytes) -> Request:
         body=body,
         version=head.http_version.decode("latin-1"),
         target=target,
+        peer=peer,
     )
 
 

@@ -7,11 +7,13 @@ import traceback
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from sdsuper.core.history import Via
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.readback import Channel
 from sdsuper.logs.readback import NO_JOURNAL, ReadbackError
 from sdsuper.rpc.codec import MalformedXml, NoMethodName, dumps_fault, dumps_response, loads_call
 from sdsuper.rpc.faults import Fault
+from sdsuper.server.caller import Caller, calling
 from sdsuper.server.http import Abandonable, Reply, Request, Response, error_response
 from sdsuper.server.logtail import (
     JournalStream,
@@ -146,10 +148,12 @@ class Router:
             return self._invalid(request, error)
         shown = name if name.isprintable() else repr(name)  # a log line is one line
         self._log(Level.TRACE, f"XML-RPC method called: {shown}()")
+        caller = Caller(Via.RPC, shown, request.peer, request.user)
         try:
-            value = self._registry.call(name, params)
+            with calling(caller):
+                value = self._registry.call(name, params)
             if inspect.isawaitable(value):
-                later = self._rpc_later(request, shown, value)
+                later = self._rpc_later(request, shown, value, caller)
                 return Abandonable(later) if isinstance(value, Abandonable) else later
             return self._returned(shown, value)
         except Fault as fault:
@@ -157,9 +161,13 @@ class Router:
         except Exception:  # noqa: BLE001 - a defect in one method is told, not spread
             return self._raised(request)
 
-    async def _rpc_later(self, request: Request, name: str, pending: Awaitable[object]) -> Reply:
+    async def _rpc_later(
+        self, request: Request, name: str, pending: Awaitable[object], caller: Caller
+    ) -> Reply:
         try:
-            return self._returned(name, await pending)
+            with calling(caller):
+                value = await pending
+            return self._returned(name, value)
         except Fault as fault:
             return self._faulted(name, fault)
         except Exception:  # noqa: BLE001 - a defect in one method is told, not spread

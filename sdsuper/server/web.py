@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 
 from sdsuper.daemon.loop import Daemon
+from sdsuper.dataclass import replace
 from sdsuper.errors import UsageError
 from sdsuper.server.auth import BasicAuth, Verdict
 from sdsuper.server.http import (
@@ -291,6 +292,8 @@ class _Server(Site):
     def answer(self, request: Request) -> Reply | Awaitable[Reply]:
         """Answer by the common routes."""
         get_actions = self.listener.config.get_actions
+        if self._auth is not None:
+            request = replace(request, user=self.listener.config.username or "")
         return self._web.router.answer(request, get_actions=get_actions)
 
     def opened(self, connection: Connection) -> None:

@@ -592,7 +592,7 @@ def decided(theirs: Answer) -> Answer:
     return theirs
 
 
-OUR_COMMANDS = frozenset({"usage"})
+OUR_COMMANDS = frozenset({"reexec", "usage", "why"})
 """What Supervisor's client does not have."""
 
 _HELP_LIST = re.compile(r"(default commands [^\n]*\n=+\r?\n)(.*?\S)\s*?((?:\r?\n){2})", re.DOTALL)

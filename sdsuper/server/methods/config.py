@@ -8,6 +8,7 @@ from sdsuper.core.states import STOPPED_STATES
 from sdsuper.daemon.loop import Daemon
 from sdsuper.errors import SdsuperError
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import requester
 from sdsuper.server.info import all_config_info
 from sdsuper.server.registry import method
 
@@ -41,7 +42,7 @@ def add_process_group(daemon: Daemon, name: str) -> bool:
         raise Fault(FaultCode.BAD_NAME, name)
     if name in daemon.manager.groups:
         raise Fault(FaultCode.ALREADY_ADDED, name)
-    daemon.add_group(config)
+    daemon.add_group(config, by=requester())
     return True
 
 

@@ -11,6 +11,7 @@ from sdsuper.core.events import RemoteCommunication
 from sdsuper.daemon.loop import Daemon
 from sdsuper.errors import SdsuperError
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import requester
 from sdsuper.server.registry import method
 
 API_VERSION = "3.0"
@@ -75,7 +76,7 @@ def shutdown(daemon: Daemon) -> bool:
     Returns:
         always true
     """
-    daemon.request_shutdown()
+    daemon.request_shutdown(requester())
     return True
 
 
@@ -89,7 +90,7 @@ def restart(daemon: Daemon) -> bool:
         always true
     """
     try:
-        daemon.request_restart()
+        daemon.request_restart(requester())
     except SdsuperError as error:
         raise Fault(FaultCode.CANT_REREAD, str(error)) from error
     return True

@@ -25,6 +25,7 @@ from sdsuper.core.states import (
 from sdsuper.daemon.command import CommandNotExecutableError, CommandNotFoundError
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import requester
 from sdsuper.server.lookup import find_group, find_members, find_process, full_name
 from sdsuper.server.registry import Registry, method
 from sdsuper.values import Level, Namespec
@@ -145,7 +146,7 @@ def _begin_start(daemon: Daemon, name: Namespec, sent: str, wait: bool) -> Await
     """
     _check_startable(daemon, name, sent)
     ended_before = daemon.manager.processes[name].last_exit
-    daemon.submit(StartRequested(name))
+    daemon.submit(StartRequested(name, requester()))
     verdict = _start_verdict(daemon, name, ended_before)
     if verdict is None and wait:
         return _started(daemon, name, sent, ended_before)
@@ -279,7 +280,7 @@ def _begin_stop(daemon: Daemon, name: Namespec, sent: str, wait: bool) -> Awaita
     """
     if daemon.manager.processes[name].state not in RUNNING_STATES:
         raise Fault(FaultCode.NOT_RUNNING, sent)
-    daemon.submit(StopRequested(name))
+    daemon.submit(StopRequested(name, requester()))
     process = daemon.manager.processes[name]
     if process.state is ProcessState.UNKNOWN:
         raise Fault(FaultCode.FAILED, process.trouble or "")
@@ -372,7 +373,7 @@ def _send_signal(daemon: Daemon, name: Namespec, sent: str, signal: object) -> N
     before = daemon.manager.processes[name]
     if before.state not in SIGNALLABLE_STATES:
         raise Fault(FaultCode.NOT_RUNNING, sent)
-    daemon.submit(SignalRequested(name, number))
+    daemon.submit(SignalRequested(name, number, requester()))
     after = daemon.manager.processes[name]
     if after.state is ProcessState.UNKNOWN:
         raise Fault(FaultCode.FAILED, after.trouble or "")

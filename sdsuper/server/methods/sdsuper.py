@@ -1,5 +1,7 @@
 """What Supervisor does not have, in a namespace of its own."""
 
+# ruff: noqa: D417 - the first argument is not the client's, and the help is made of the others
+
 from __future__ import annotations
 
 import os
@@ -10,7 +12,10 @@ from sdsuper.daemon.reexec import ReexecError
 from sdsuper.daemon.usage import resources
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.rpc.structs import UsageInfo
+from sdsuper.server.history import Struct, history_info, output_info
+from sdsuper.server.lookup import find_process
 from sdsuper.server.registry import method
+from sdsuper.values import Namespec
 
 
 @method("sdsuper.getVersion", while_stopping=True)
@@ -113,3 +118,33 @@ def get_usage(daemon: Daemon) -> list[UsageInfo]:
                 )
             )
     return found
+
+
+@method("sdsuper.getProcessHistory", faults=(FaultCode.BAD_NAME,), while_stopping=True)
+def get_process_history(daemon: Daemon, name: str) -> dict[str, object]:
+    """Return why a process is as it is: what it waits for, its latest exits, and who asked.
+
+    Args:
+        name: name of the process (or group:name)
+
+    Returns:
+        a struct, see below
+    """
+    found = find_process(daemon, name)
+    process = daemon.manager.processes[found]
+    return history_info(
+        process,
+        daemon.manager.histories.get(found, ()),
+        daemon.strays_of(process),
+        _output(daemon, found),
+        daemon.now(),
+    )
+
+
+def _output(daemon: Daemon, name: Namespec) -> dict[str, Struct]:
+    kept = daemon.last_output(name)
+    output = {channel: output_info(data, journal=False) for channel, data in kept.items()}
+    for channel in ("stdout", "stderr"):
+        if channel not in output and daemon.is_in_journal_alone(name, channel):
+            output[channel] = output_info(b"", journal=True)
+    return output

@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import calling, present_caller
 from sdsuper.server.registry import Method, Registry, method
 from sdsuper.values import Level
 
@@ -77,8 +78,10 @@ def _documented(registry: Registry, name: str) -> Method | PluginMethod:
 async def _one_of_many(registry: Registry, call: object) -> object:
     try:
         name, params = _call_of(call)
-        value = registry.call(name, params)
-        return await value if inspect.isawaitable(value) else value
+        caller = present_caller()
+        with calling(None if caller is None else caller.calling(name)):
+            value = registry.call(name, params)
+            return await value if inspect.isawaitable(value) else value
     except Fault as fault:
         return _as_struct(fault)
     except Exception as error:  # noqa: BLE001 - one call must not cost the others their results

@@ -14,6 +14,7 @@ from sdsuper.core.manager import Group
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState, Wanted
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import requester
 from sdsuper.server.methods import process
 from sdsuper.server.registry import method
 from sdsuper.values import Namespec
@@ -53,11 +54,11 @@ async def _update(daemon: Daemon, wanted: Collection[str]) -> list[object]:
         if name not in kept:
             daemon.remove_group(name)
             if name in new:
-                daemon.add_group(new[name], _to_start(group, new[name], up))
+                daemon.add_group(new[name], _to_start(group, new[name], up), requester())
                 told[name] = "changed"
     for name in changes.added:
         if name in new and name not in daemon.manager.groups:
-            daemon.add_group(new[name])
+            daemon.add_group(new[name], by=requester())
             told[name] = "added"
     return [{"name": name, "change": change} for name, change in told.items()]
 

@@ -15,8 +15,10 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qsl, quote
 
+from sdsuper.core.history import Via
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.caller import Caller, calling
 from sdsuper.server.http import Abandonable, Reply, Request, Response
 from sdsuper.server.page import render
 from sdsuper.server.page.actions import Actions, Outcome, UnknownAction, page_registry, unexpected
@@ -148,7 +150,8 @@ class Pages:
                 text = "The request was sent by a page of another site. Nothing was done."
                 return _refused(HTTPStatus.FORBIDDEN, "Refused", text)
             if free or (request.method == "POST" and self._guard.knows(form.get("token"))):
-                return _outcome(request, await self._actions.act(action, name))
+                with calling(Caller(Via.PAGE, action, request.peer, request.user)):
+                    return _outcome(request, await self._actions.act(action, name))
         except UnknownAction:
             text = "There is no such action, or it needs the name of a process."
             return _refused(HTTPStatus.BAD_REQUEST, "Unknown action", text)

@@ -13,7 +13,7 @@ from tests.unit.ctl.fakes import Session, process
 
 INFOS: Any = [process("a", "both"), process("b", "both"), process("cat"), process("dog")]
 GROUPS = {"add", "remove", "update"}
-OURS = {"usage"}
+OURS = {"usage", "why"}
 PROCESSES = {"clear", "fg", "pid", "restart", "signal", "start", "status", "stop", "tail"}
 
 

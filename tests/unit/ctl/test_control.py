@@ -159,7 +159,7 @@ default commands (type help <topic>):
 =====================================
 add    exit      open  reexec  reread    signal  stop    usage\x20\x20
 avail  fg        pid   reload  restart   start   tail    version
-clear  maintail  quit  remove  shutdown  status  update
+clear  maintail  quit  remove  shutdown  status  update  why\x20\x20\x20\x20
 
 """
     assert Session().run("help") == (expected, 0)

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ from sdsuper.core.events import (
     ProcessStarting,
     ProcessStateChange,
     ProcessStopped,
+    ProcessStopping,
     ProcessUnknown,
     event_types,
 )
+from sdsuper.core.history import Attempt, Requester, Via
 from sdsuper.core.process import ExitRecord, Process
 from sdsuper.core.states import ProcessState
 from sdsuper.daemon import ownjournal
@@ -36,6 +39,7 @@ NAME = Namespec("all", "web")
 THEN = Instant(1.0, 1.0)
 FAILED = ExitRecord(7, ExitStatus(3), THEN, expected=False, invocation=4)
 KILLED = ExitRecord(7, ExitStatus(None, 9), THEN, expected=False, invocation=4)
+OPERATOR = Requester(Via.RPC, "supervisor.stopProcess", pid=9, uid=1000, command="sdsuperctl")
 STARTING, RUNNING = ProcessState.STARTING, ProcessState.RUNNING
 BACKOFF, STOPPING = ProcessState.BACKOFF, ProcessState.STOPPING
 
@@ -70,7 +74,11 @@ CASES = {
         ProcessStarting(NAME, ProcessState.STOPPED, 0),
         {"state": STARTING, "invocation": 5},
         5,
-        {"MESSAGE": "all:web: STOPPED -> STARTING", "PRIORITY": 6},
+        {
+            "MESSAGE": "all:web: STOPPED -> STARTING",
+            "PRIORITY": 6,
+            "SDSUPER_REQUESTED_BY": "the daemon itself",
+        },
     ),
     "running": (
         ProcessRunning(NAME, STARTING, 8),
@@ -95,6 +103,31 @@ CASES = {
             "SDSUPER_REASON": "because",
             "SDSUPER_EXPECTED": 0,
             "SDSUPER_EXIT_CODE": 3,
+        },
+    ),
+    "asked to stop": (
+        ProcessStopping(NAME, RUNNING, 7),
+        {"state": STOPPING, "pid": 7, "invocation": 4, "attempt": Attempt(stopped_by=OPERATOR)},
+        4,
+        {
+            "MESSAGE": "all:web: RUNNING -> STOPPING",
+            "PRIORITY": 6,
+            "OBJECT_PID": 7,
+            "SDSUPER_REQUESTED_BY": "sdsuperctl (pid 9, uid 1000), supervisor.stopProcess",
+            "SDSUPER_REQUESTED_BY_UID": 1000,
+        },
+    ),
+    "out of memory": (
+        ProcessStopped(NAME, STOPPING, 7),
+        {"state": ProcessState.STOPPED, "invocation": 4, "last_exit": replace(KILLED, oom=True)},
+        4,
+        {
+            "MESSAGE": "all:web: STOPPING -> STOPPED: terminated by SIGKILL, out of memory",
+            "PRIORITY": 6,
+            "OBJECT_PID": 7,
+            "SDSUPER_REASON": "terminated by SIGKILL, out of memory",
+            "SDSUPER_EXIT_SIGNAL": "SIGKILL",
+            "SDSUPER_OOM": 1,
         },
     ),
     "stopped": (

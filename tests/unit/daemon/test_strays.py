@@ -25,8 +25,13 @@ def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPat
 
         async def sweep() -> None:
             cleared = asyncio.Event()
+
+            def ended(count: int) -> None:
+                assert count == 0  # it lives on
+                cleared.set()
+
             strays = Strays(lambda pid: False, lambda level, text: told.append((level, text)))
-            strays.end("p", "no-such-mark", stray.pid, {}, 60.0, cleared.set)
+            strays.end("p", "no-such-mark", stray.pid, {}, 60.0, ended)
             assert not cleared.is_set()
             await asyncio.wait_for(cleared.wait(), 20)
             assert not strays.busy

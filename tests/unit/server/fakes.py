@@ -26,9 +26,11 @@ from sdsuper.core.facts import (
     Spawned,
     SpawnFailed,
 )
+from sdsuper.core.history import DAEMON, Requester
 from sdsuper.core.manager import Manager
 from sdsuper.core.process import Process
 from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.proctable import Entry
 from sdsuper.server.registry import Registry, build_registry
 from sdsuper.values import ExitStatus, Instant, Level, Namespec
 
@@ -65,6 +67,8 @@ class FakeDaemon:
         unstoppable: Process names whose signals fail.
         commands: What `check_command` raises, by process name.
         signals: What was sent, in order: (process name, number).
+        outputs: What a process wrote last, by its name and the channel.
+        strays: What lives on of whatever has ended; none: nothing does.
     """
 
     def __init__(self, *groups: GroupConfig, interfaces: Iterable[Any] = (MAIN,)) -> None:
@@ -80,6 +84,8 @@ class FakeDaemon:
         self.unstoppable: set[str] = set()
         self.commands: dict[str, Exception] = {}
         self.logfiles: dict[tuple[str, str], str] = {}
+        self.outputs: dict[str, dict[str, bytes]] = {}
+        self.strays: list[Entry] = []
         self.in_journal: set[tuple[str, str]] = set()
         self.readback: Any = None
         self.pools = SimpleNamespace(losses=dict, all=list)
@@ -140,18 +146,20 @@ class FakeDaemon:
         self._refuse_config()
         return self.changes
 
-    def add_group(self, config: GroupConfig, start: frozenset[str] | None = None) -> None:
-        self.submit(GroupAdded(config, start))
+    def add_group(
+        self, config: GroupConfig, start: frozenset[str] | None = None, by: Requester = DAEMON
+    ) -> None:
+        self.submit(GroupAdded(config, start, by))
 
     def remove_group(self, name: str) -> None:
         self.submit(GroupRemoved(name))
 
-    def request_shutdown(self) -> None:
-        self.submit(ShutdownRequested())
+    def request_shutdown(self, by: Requester = DAEMON) -> None:
+        self.submit(ShutdownRequested(by))
 
-    def request_restart(self) -> None:
+    def request_restart(self, by: Requester = DAEMON) -> None:
         self._refuse_config()
-        self.submit(RestartRequested())
+        self.submit(RestartRequested(by))
 
     def check_command(self, name: Namespec) -> None:
         if name.process in self.commands:
@@ -162,6 +170,12 @@ class FakeDaemon:
 
     def is_in_journal_alone(self, name: Namespec, channel: str) -> bool:
         return (name.process, channel) in self.in_journal
+
+    def last_output(self, name: Namespec) -> dict[str, bytes]:
+        return self.outputs.get(name.process, {})
+
+    def strays_of(self, process: Process) -> tuple[Entry, ...]:
+        return tuple(self.strays) if process.residue is not None else ()
 
     def clear_logs(self, name: Namespec) -> None:
         if name.process in self.clear_errors:
@@ -203,6 +217,8 @@ class FakeDaemon:
                 self.submit(SignalFailed(name, invocation, "not permitted"))
             case SendSignal(name, _, _, number):
                 self.signals.append((name.process, number))
+            case EndStrays() if self.strays:
+                pass
             case EndStrays(name, invocation):
                 self.submit(Cleared(name, invocation))
             case Publish(event):

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from sdsuper.core.process import Process
 from sdsuper.core.states import STOPPED_STATES
 from sdsuper.ctl.commands.process import DOWN_STATES
 from sdsuper.rpc.faults import Fault, FaultCode
+from sdsuper.server.history import history_info
+from sdsuper.values import Namespec
+from tests.unit.core.builders import at, process_config
 from tests.unit.ctl.fakes import Session, process, result
 
 INFOS = [process("a"), process("b", "g", "STARTING"), process("c", "g", "BACKOFF")]
@@ -118,6 +122,77 @@ def test_status_as_json_has_nothing_else_on_stdout() -> None:
     assert [entry["namespec"] for entry in json.loads(out)] == ["a"]
     assert session.errors == "nosuch: ERROR (no such process)\n"
     assert status == 4
+
+
+def history(name: str, group: str, **values: Any) -> dict[str, Any]:
+    """What the daemon tells of a process that was never started."""
+    process = Process(name=Namespec(group, name), config=process_config(name, group))
+    return {**history_info(process, (), (), {}, at(5.0)), **values}
+
+
+HISTORIES = {"a": history("a", "a"), "g:b": history("b", "g"), "g:c": history("c", "g")}
+NEVER = "STOPPED, never started\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "out", "status"),
+    [
+        ("why a", f"a: {NEVER}", 0),
+        ("why g:*", f"g:b: {NEVER}\ng:c: {NEVER}", 0),
+        ("why all", f"a: {NEVER}\ng:b: {NEVER}\ng:c: {NEVER}", 0),
+        ("why g", "g: ERROR (no such process)\n", 4),
+        ("why x:* a", f"x: ERROR (no such group)\na: {NEVER}", 4),
+    ],
+)
+def test_why(line: str, out: str, status: int) -> None:
+    answers = {"getAllProcessInfo": INFOS, "sdsuper.getProcessHistory": HISTORIES.__getitem__}
+    assert Session(answers).run(line) == (out, status)
+
+
+def test_why_without_a_name_says_how_it_is_used() -> None:
+    out, status = Session().run("why")
+    assert out.startswith("Error: why requires a process name\nwhy <name> ...\t")
+    assert status == 1
+
+
+def test_why_of_a_server_without_history() -> None:
+    answers = {
+        "getAllProcessInfo": INFOS,
+        "sdsuper.getProcessHistory": Fault(FaultCode.UNKNOWN_METHOD),
+    }
+    assert Session(answers).run("why all") == (
+        "ERROR: this daemon keeps no history (it is no sdsuperd)\n",
+        1,
+    )
+
+
+def test_why_of_a_process_that_goes_meanwhile() -> None:
+    answers = {
+        "getAllProcessInfo": INFOS,
+        "sdsuper.getProcessHistory": Fault(FaultCode.BAD_NAME, "a"),
+    }
+    assert Session(answers).run("why a") == ("a: ERROR (no such process)\n", 4)
+
+
+def test_why_reads_output_that_is_in_the_journal_alone() -> None:
+    output = {
+        "stdout": {"text": "said\n", "journal": False},
+        "stderr": {"text": "", "journal": True},
+    }
+    answers = {
+        "getAllProcessInfo": INFOS,
+        "sdsuper.getProcessHistory": lambda name: history("a", "a", output=output),
+        "readProcessStderrLog": "cried\n",
+    }
+    session = Session(answers, json=True)
+    out, status = session.run("why a")
+    (found,) = json.loads(out)
+    assert (found["namespec"], found["statename"], status) == ("a", "STOPPED", 0)
+    assert found["output"] == {"stdout": "said\n", "stderr": "cried\n"}
+    assert session.client.calls[-1] == ("readProcessStderrLog", "a", -2048, 0)
+    session = Session({**answers, "readProcessStderrLog": Fault(FaultCode.NO_FILE)}, json=True)
+    (found,) = json.loads(session.run("why a")[0])
+    assert found["output"] == {"stdout": "said\n", "stderr": ""}
 
 
 START_FAULTS = [
