@@ -15,6 +15,26 @@ from sdsuper.config.journaling import (
     parse_priority,
     parse_rate,
 )
+from sdsuper.config.limits import (
+    CAPABILITIES,
+    format_capabilities,
+    format_count,
+    format_cpus,
+    format_microseconds,
+    format_seconds_limit,
+    format_size,
+    parse_capabilities,
+    parse_count,
+    parse_cpus,
+    parse_microseconds,
+    parse_nice,
+    parse_nice_limit,
+    parse_oom_score,
+    parse_seconds_limit,
+    parse_size,
+    rlimit_formatter,
+    rlimit_parser,
+)
 from sdsuper.config.option import Kind
 from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
 from sdsuper.values import (
@@ -405,4 +425,49 @@ SOCKETS = Kind(
     "NAME=ADDRESS pairs, separated by commas: tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH",
     _parse_sockets,
     _format_sockets,
+)
+_BOTH = "for both limits, or soft:hard"
+NICE = Kind("nice value", "a whole number from -20 to 19", parse_nice, format_integer)
+OOM_SCORE = Kind(
+    "OOM adjustment", "a whole number from -1000 to 1000", parse_oom_score, format_integer
+)
+CPUS = Kind(
+    "processors", "numbers and ranges such as 0-3, separated by commas", parse_cpus, format_cpus
+)
+CAPABILITY_SET = Kind(
+    "capabilities",
+    "names as in capabilities(7), separated by commas, or none",
+    parse_capabilities,
+    format_capabilities,
+    tuple(f"CAP_{name}" for name in CAPABILITIES),
+)
+RLIMIT_SIZE = Kind(
+    "limit in bytes",
+    f"bytes, or a number with K, M, G or T, or infinity; {_BOTH}",
+    rlimit_parser(parse_size),
+    rlimit_formatter(format_size),
+)
+RLIMIT_COUNT = Kind(
+    "limit",
+    f"a whole number, or infinity; {_BOTH}",
+    rlimit_parser(parse_count),
+    rlimit_formatter(format_count),
+)
+RLIMIT_SECONDS = Kind(
+    "limit in seconds",
+    f"a number of seconds, or numbers with s, min, h or d, or infinity; {_BOTH}",
+    rlimit_parser(parse_seconds_limit),
+    rlimit_formatter(format_seconds_limit),
+)
+RLIMIT_MICROSECONDS = Kind(
+    "limit in microseconds",
+    f"a number of microseconds, or one with us, ms or s, or infinity; {_BOTH}",
+    rlimit_parser(parse_microseconds),
+    rlimit_formatter(format_microseconds),
+)
+RLIMIT_NICE = Kind(
+    "limit of the nice value",
+    f"a nice value with a sign, a number (20 less that value), or infinity; {_BOTH}",
+    rlimit_parser(parse_nice_limit),
+    rlimit_formatter(format_count),
 )

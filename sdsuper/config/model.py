@@ -19,7 +19,9 @@ from sdsuper.config.kinds import (
     BOOLEAN,
     BYTES,
     CALLABLE,
+    CAPABILITY_SET,
     CONTAINMENT,
+    CPUS,
     DIRECTORY,
     ENVIRONMENT,
     EVENTS,
@@ -34,13 +36,20 @@ from sdsuper.config.kinds import (
     MAIN_LOG,
     NAME,
     NAMES,
+    NICE,
     OCTAL,
+    OOM_SCORE,
     OWNER,
     PATH,
     PAYLOAD_LENGTH,
     PRIORITY,
     RATE,
     READY,
+    RLIMIT_COUNT,
+    RLIMIT_MICROSECONDS,
+    RLIMIT_NICE,
+    RLIMIT_SECONDS,
+    RLIMIT_SIZE,
     SECONDS,
     SERVER_URL,
     SIGNAL,
@@ -50,6 +59,7 @@ from sdsuper.config.kinds import (
     TIMESPAN,
     USER,
 )
+from sdsuper.config.limits import Rlimit
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
 from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
 from sdsuper.dataclass import dataclass
@@ -70,12 +80,14 @@ __all__ = [
     "GroupConfig",
     "IncludeConfig",
     "JournalFull",
+    "LimitsConfig",
     "ListenerPoolConfig",
     "Location",
     "Note",
     "ProcessConfig",
     "Rate",
     "Ready",
+    "Rlimit",
     "RpcInterfaceConfig",
     "ServerConfig",
     "SocketConfig",
@@ -164,6 +176,142 @@ class ChannelConfig:
         help="The priority in the journal of lines that do not say, by `<N>` or priority_pattern.",
     )
     auto: bool = False
+
+
+@section(*PROGRAM_KINDS)
+class LimitsConfig:
+    """What a process may use, and what it may do; None leaves things as the daemon has them.
+
+    `rlimit_*` are those of getrlimit(2).
+    """
+
+    nice: int | None = option(
+        NICE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Its nice value, see setpriority(2): 19 gives way to all, -20 to none.",
+    )
+    oom_score_adjust: int | None = option(
+        OOM_SCORE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Whom the kernel kills when the machine's memory runs out: 1000 first, -1000 never.",
+    )
+    cpu_affinity: tuple[int, ...] | None = option(
+        CPUS,
+        default=None,
+        expand=Expand.PROCESS,
+        help="The processors it may run on.",
+    )
+    rlimit_as: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of its address space.",
+    )
+    rlimit_core: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of a core file; 0 makes none.",
+    )
+    rlimit_cpu: Rlimit | None = option(
+        RLIMIT_SECONDS,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Seconds of processor time; SIGXCPU at the soft limit, SIGKILL at the hard one.",
+    )
+    rlimit_data: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of data, heap and private memory.",
+    )
+    rlimit_fsize: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of a file that it writes.",
+    )
+    rlimit_locks: Rlimit | None = option(
+        RLIMIT_COUNT,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Locks on files; Linux takes no notice of it.",
+    )
+    rlimit_memlock: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of memory that it may lock.",
+    )
+    rlimit_msgqueue: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes in POSIX message queues of its user.",
+    )
+    rlimit_nice: Rlimit | None = option(
+        RLIMIT_NICE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="How far it may raise its priority.",
+    )
+    rlimit_nofile: Rlimit | None = option(
+        RLIMIT_COUNT,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Open descriptors; in place of what the daemon was started with and minfds.",
+    )
+    rlimit_nproc: Rlimit | None = option(
+        RLIMIT_COUNT,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Processes and threads of its user, wherever they were started.",
+    )
+    rlimit_rss: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of resident memory; Linux takes no notice of it.",
+    )
+    rlimit_rtprio: Rlimit | None = option(
+        RLIMIT_COUNT,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="The highest real-time priority that it may take.",
+    )
+    rlimit_rttime: Rlimit | None = option(
+        RLIMIT_MICROSECONDS,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Microseconds that a real-time thread may run without a pause.",
+    )
+    rlimit_sigpending: Rlimit | None = option(
+        RLIMIT_COUNT,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Queued signals of its user.",
+    )
+    rlimit_stack: Rlimit | None = option(
+        RLIMIT_SIZE,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="Bytes of the stack of its main thread.",
+    )
+    no_new_privileges: bool = option(
+        BOOLEAN,
+        default=False,
+        expand=Expand.PROGRAM,
+        help="Let nothing that it executes give it more rights, set-user-ID programs included.",
+    )
+    capabilities: frozenset[int] | None = option(
+        CAPABILITY_SET,
+        default=None,
+        expand=Expand.PROGRAM,
+        help="The capabilities that it is left with, and the most that what it starts can have; "
+        "with `user` it has them although it is not root.",
+    )
 
 
 @section(*PROGRAM_KINDS)
@@ -373,6 +521,7 @@ class ProcessConfig:
         help="Sockets to listen on that the daemon opens, keeps open while the process restarts, "
         "and passes to it as sd_listen_fds(3) says; the processes of a section share them.",
     )
+    limits: LimitsConfig = prefixed("", default_factory=LimitsConfig)
     command: str = option(
         TEXT,
         expand=Expand.PROCESS,

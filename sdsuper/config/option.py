@@ -210,9 +210,14 @@ def option(
     )
 
 
-def prefixed(prefix: str) -> Any:
-    """Declare a field that holds another section's options, their keys behind a prefix."""
-    return field(metadata={_METADATA_KEY: prefix})
+def prefixed(prefix: str, *, default_factory: Any = dataclasses.MISSING) -> Any:
+    """Declare a field that holds another section's options, their keys behind a prefix.
+
+    Args:
+        prefix: It may be empty.
+        default_factory: Makes the field's value where none is given.
+    """
+    return field(default_factory=default_factory, metadata={_METADATA_KEY: prefix})
 
 
 @dataclass_transform(

@@ -16,6 +16,7 @@ from sdsuper.config.model import (
     ChannelConfig,
     FcgiSocketConfig,
     GroupConfig,
+    LimitsConfig,
     ListenerPoolConfig,
     ProcessConfig,
 )
@@ -487,6 +488,7 @@ class _ProgramReader:
             location=reader.location,
             stdout=self._channel("stdout", values),
             stderr=self._channel("stderr", values),
+            limits=LimitsConfig(**_within("limits", values)),
             **{path[0]: value for path, value in values.items() if len(path) == 1},
         )
         self._doubt_name(process.name)
@@ -501,7 +503,7 @@ class _ProgramReader:
         return "" if text is None else self._reader.parse(option, expand_again(text, names))
 
     def _channel(self, name: str, values: Mapping[tuple[str, ...], Any]) -> ChannelConfig:
-        found: Values = {path[1]: value for path, value in values.items() if path[0] == name}
+        found = _within(name, values)
         target = found["logfile"] or ""
         option = option_named(ProcessConfig, f"{name}_logfile")
         if target == SYSLOG:
@@ -543,3 +545,8 @@ class _ProgramReader:
             self._reader.doubt(str(error), option.key)
         if not name and self._section.label:
             self._reader.doubt("the name of a process is empty", option.key)
+
+
+def _within(name: str, values: Mapping[tuple[str, ...], Any]) -> Values:
+    """Return the values of a section that is part of another, by their fields."""
+    return {path[1]: value for path, value in values.items() if path[0] == name and path[1:]}

@@ -70,8 +70,17 @@ _EXAMPLES = {
 _EXAMPLES_BY_TYPE = {
     "URL or AUTO": "AUTO",
     "directory": "/tmp",
+    "OOM adjustment": "500",
+    "capabilities": "CAP_NET_BIND_SERVICE",
+    "limit": "1024:4096",
+    "limit in bytes": "64MB",
+    "limit in microseconds": "200ms",
+    "limit in seconds": "1h",
+    "limit of the nice value": "-5",
+    "nice value": "10",
     "octal mode": "022",
     "path": "/tmp",
+    "processors": "0-1",
     "user": "root",
     "user[:group]": "root:root",
 }

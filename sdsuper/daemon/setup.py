@@ -7,7 +7,6 @@ a second daemon started by accident leaves the running one's logs and sockets al
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import resource
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from sdsuper.config.model import Account, DaemonConfig, ServerConfig
-from sdsuper.daemon import limits
+from sdsuper.daemon import limits, prctl
 from sdsuper.daemon.identity import CANNOT_DROP, take_identity
 from sdsuper.errors import UsageError
 from sdsuper.values import Level
@@ -33,7 +32,6 @@ _RUNS_AS_ROOT = (
     "avoid this message."
 )
 
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _STANDARD_FDS = 3
 _INTERRUPTED = 130
 _TRIED_FDS = 65536
@@ -81,10 +79,7 @@ def demand_limits(settings: DaemonConfig, report: Report) -> None:
 
 def become_subreaper() -> None:
     """Become the parent of every descendant whose own parent ends (prctl(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    prctl.prctl(prctl.SET_CHILD_SUBREAPER, 1)
 
 
 def keep_descriptors_to_ourselves() -> None:

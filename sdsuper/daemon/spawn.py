@@ -1,11 +1,12 @@
-"""ProcessConfig -> child: pipes, process group, identity, directory, umask, exec.
+"""ProcessConfig -> child: pipes, process group, limits, identity, directory, umask, exec.
 
 Two ways lead to a child. Where the identity stays and no sockets are passed, the standard
 library's vfork path is taken: its cost does not grow with the daemon's memory, and it blocks
 signals and restores their default actions by itself. Where `user=` asks for another identity, the
 standard library would fork, and would change the identity only after `directory` had been entered;
 there our own fork keeps the order that Supervisor promises. It also serves programs with
-`sockets=`: LISTEN_PID is the child's own pid, which only the child knows.
+`sockets=`, since LISTEN_PID is the child's own pid, which only the child knows, and those whose
+limits the child has to set (`restrict`).
 
 Whichever way, a child that fails before its program runs tells it twice: to the program's log
 in Supervisor's words (with exit status 127), and to us as stage and errno.
@@ -27,6 +28,7 @@ from sdsuper.daemon.command import Command
 from sdsuper.daemon.containment import Entry
 from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.restrict import Restrictions, restrictions
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
 
@@ -46,7 +48,8 @@ class Failure:
     """A child that ended before it became its program.
 
     Attributes:
-        stage: "cgroup", "setuid", "chdir" or "exec".
+        stage: "cgroup", "setuid", "chdir" or "exec", or the option of a limit that could not be
+            set.
         errno: The error number, 0 where there is none.
     """
 
@@ -153,10 +156,13 @@ def spawn(
         with limits.for_child():
             if account is not None and account.uid == os.geteuid():
                 account = None
-            if account is None and not sockets:
+            restrict = restrictions(config.limits)
+            if account is None and not sockets and not restrict:
                 child = _vfork(config, command, environment, pipes, entry)
             else:
-                child = _fork(config, account, command, environment, pipes, sockets, entry)
+                child = _fork(
+                    config, account, command, environment, pipes, sockets, entry, restrict
+                )
     except OSError as error:
         pipes.close_own_ends()
         raise SpawnError(_fork_error(name, error)) from None
@@ -255,8 +261,10 @@ def failure_text(failure: Failure) -> str:
             told = f"couldn't chdir to {failure.detail}: {reason}"
         case "cgroup":
             told = f"couldn't enter the cgroup {failure.detail}: {reason}"
-        case _:
+        case "exec":
             told = f"couldn't exec {failure.detail}: {reason}"
+        case option:
+            told = f"couldn't set {option}={failure.detail}: {reason}"
     return f"supervisor: {told}\nsupervisor: child process was not spawned\n"
 
 
@@ -268,6 +276,7 @@ def _fork(
     pipes: _Pipes,
     sockets: Sequence[int],
     entry: Entry | None,
+    restrict: Restrictions,
 ) -> Child:
     told, tell = os.pipe2(os.O_CLOEXEC)
     # A signal that arrives in the child before exec would run the daemon's handler there and
@@ -276,7 +285,9 @@ def _fork(
     try:
         pid = os.fork()
         if pid == 0:
-            _become(config, account, command, environment, pipes.child, tell, sockets, entry)
+            _become(
+                config, account, command, environment, pipes.child, tell, sockets, entry, restrict
+            )
         # The child does it too; whoever comes first, a signal to the group finds the group.
         with contextlib.suppress(OSError):  # it has, or it has even executed its program
             os.setpgid(pid, pid)
@@ -299,6 +310,7 @@ def _become(
     tell: int,
     sockets: Sequence[int],
     entry: Entry | None,
+    restrict: Restrictions,
 ) -> NoReturn:
     """In the child: become the program, or tell why not and exit."""
     stage, detail = "exec", command.argv[0]
@@ -310,6 +322,9 @@ def _become(
         if entry is not None:  # while we may
             stage, detail = "cgroup", entry.cgroup.path
             entry.enter()
+        for step in restrict.early:
+            stage, detail = step.option, step.value
+            step.act()
         if account is not None:
             stage, detail = "setuid", str(account.uid)
             take_identity(account)
@@ -320,6 +335,9 @@ def _become(
             os.umask(config.umask)
         if sockets:
             environment = {**environment, "LISTEN_PID": str(os.getpid())}
+        for step in restrict.late:
+            stage, detail = step.option, step.value
+            step.act()
         stage, detail = "exec", command.argv[0]
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(command.file, command.argv, environment)

@@ -27,6 +27,9 @@ COMMON_NAMES = "ENV_*, here, host_node_name"
 PROGRAM_NAMES = "ENV_*, group_name, here, host_node_name, program_name"
 PROCESS_NAMES = "ENV_*, group_name, here, host_node_name, numprocs, process_num, program_name"
 
+NOT_A_SIZE = "not bytes, or bytes with K, M, G or T, or infinity: 'no!'"
+NOT_A_COUNT = "not a whole number or infinity: 'no!'"
+
 DAEMON_ERRORS = {
     "minfds=no!": NOT_AN_INTEGER,
     "minprocs=no!": NOT_AN_INTEGER,
@@ -96,6 +99,27 @@ PROGRAM_ERRORS = {
     "notify=no!": NOT_A_BOOLEAN,
     "start_timeout=no!": "not a valid span of time: 'no!'",
     "watchdog=no!": "not a valid span of time: 'no!'",
+    "nice=no!": "not a whole number from -20 to 19: 'no!'",
+    "oom_score_adjust=no!": "not a whole number from -1000 to 1000: 'no!'",
+    "cpu_affinity=no!": "not a processor or a range of them, such as 0-3: 'no!'",
+    "no_new_privileges=no!": NOT_A_BOOLEAN,
+    "capabilities=no!": "not a capability: 'no!'",
+    "rlimit_as=no!": NOT_A_SIZE,
+    "rlimit_core=no!": NOT_A_SIZE,
+    "rlimit_data=no!": NOT_A_SIZE,
+    "rlimit_fsize=no!": NOT_A_SIZE,
+    "rlimit_memlock=no!": NOT_A_SIZE,
+    "rlimit_msgqueue=no!": NOT_A_SIZE,
+    "rlimit_rss=no!": NOT_A_SIZE,
+    "rlimit_stack=no!": NOT_A_SIZE,
+    "rlimit_locks=no!": NOT_A_COUNT,
+    "rlimit_nice=no!": NOT_A_COUNT,
+    "rlimit_nofile=no!": NOT_A_COUNT,
+    "rlimit_nproc=no!": NOT_A_COUNT,
+    "rlimit_rtprio=no!": NOT_A_COUNT,
+    "rlimit_sigpending=no!": NOT_A_COUNT,
+    "rlimit_cpu=no!": "not a valid span of time: 'no!'",
+    "rlimit_rttime=no!": "not microseconds, or a number with us, ms or s, or infinity: 'no!'",
     "command=%(zz)s": UNKNOWN_NAME.format(label="program:x.command", names=PROCESS_NAMES),
     "process_name=a b": "Invalid name: 'a b' because of character: ' '",
 }
