@@ -104,6 +104,8 @@ class SectionReader:
         written = option.unset if value is None else value.text
         if written is None:
             return None
+        if option.kind.percent and written.endswith("%") and not written.endswith("%%"):
+            written += "%"
         try:
             return self._expand(written, value, option.key, names or self.names)
         except ValueError as error:

@@ -21,17 +21,24 @@ from sdsuper.config.limits import (
     format_count,
     format_cpus,
     format_microseconds,
+    format_oom_policy,
+    format_quota,
     format_seconds_limit,
     format_size,
     parse_capabilities,
     parse_count,
     parse_cpus,
+    parse_memory,
     parse_microseconds,
     parse_nice,
     parse_nice_limit,
+    parse_oom_policy,
     parse_oom_score,
+    parse_quota,
     parse_seconds_limit,
     parse_size,
+    parse_tasks,
+    parse_weight,
     rlimit_formatter,
     rlimit_parser,
 )
@@ -427,6 +434,29 @@ SOCKETS = Kind(
     _format_sockets,
 )
 _BOTH = "for both limits, or soft:hard"
+MEMORY = Kind(
+    "memory",
+    "bytes, or a number with K, M, G or T, a percentage of the machine's memory, or infinity",
+    parse_memory,
+    str,
+    percent=True,
+)
+OOM_POLICY = Kind(
+    "kill or continue",
+    "kill or continue",
+    parse_oom_policy,
+    format_oom_policy,
+    ("kill", "continue"),
+)
+QUOTA = Kind(
+    "processor time",
+    "a percentage of one processor, such as 50% or 150%, or infinity",
+    parse_quota,
+    format_quota,
+    percent=True,
+)
+WEIGHT = Kind("weight", "a whole number from 1 to 10000", parse_weight, format_integer)
+TASKS = Kind("tasks", "a whole number from 1 on, or infinity", parse_tasks, format_count)
 NICE = Kind("nice value", "a whole number from -20 to 19", parse_nice, format_integer)
 OOM_SCORE = Kind(
     "OOM adjustment", "a whole number from -1000 to 1000", parse_oom_score, format_integer

@@ -1,11 +1,12 @@
-"""What may be said of the limits of a process: processors, resource limits, capabilities.
+"""What may be said of the limits of a process: memory, processors, resource limits, capabilities.
 
-Names and values are those of systemd.exec(5) where that has them, so that what stood in a unit
-can be written here.
+Names and values are those of systemd.resource-control(5) and systemd.exec(5) where those have
+them, so that what stood in a unit can be written here.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable
 
@@ -17,10 +18,13 @@ INFINITY = -1
 
 _INFINITY = "infinity"
 _NUMBER_MAX = 2**63 - 1
+_WEIGHT_MAX = 10_000
 _NICE_MIN, _NICE_MAX = -20, 19
 _OOM_SCORE_MAX = 1000
 _RLIMIT_NICE = 20  # getrlimit(2): a limit of n allows a nice value of 20 - n
 _CPU_MAX = 8191  # sched_setaffinity(2) knows no more on any machine
+_PERCENT_MAX = 100
+_QUOTA_MAX = _CPU_MAX * _PERCENT_MAX
 
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _SIZE = re.compile(r"([0-9]{1,19}) *([KMGTPE]?)(?:I?B)?")
@@ -28,6 +32,31 @@ _SIZE_UNITS = {unit: 1024**power for power, unit in enumerate(("", *"KMGTPE"))}
 _MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000}
 _SHORT_TIME = re.compile(r"([0-9]{1,19}) *(us|ms|s)?")
 _CPUS = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+
+
+class OomPolicy(enum.Enum):
+    """What the kernel kills when a process has used up its memory."""
+
+    KILL = "kill"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """An amount of memory.
+
+    Attributes:
+        amount: Bytes, or INFINITY; or percent of what the machine has.
+    """
+
+    amount: int
+    percent: bool = False
+
+    def __str__(self) -> str:
+        """As it is written: `512MB`, `50%`, `infinity`."""
+        if self.percent:
+            return f"{self.amount}%"
+        return _INFINITY if self.amount == INFINITY else format_bytes(self.amount)
 
 
 @dataclass(frozen=True)
@@ -78,6 +107,19 @@ def format_count(number: int) -> str:
     return _INFINITY if number == INFINITY else str(number)
 
 
+def parse_tasks(text: str) -> int:
+    """Read how many processes and threads there may be: 1 or more, or `infinity`."""
+    number = parse_count(text)
+    if number == 0:
+        raise ValueError("not 1 or more: no process could be started at all")
+    return number
+
+
+def parse_weight(text: str) -> int:
+    """Read a share of what several compete for."""
+    return _whole(text, f"a whole number from 1 to {_WEIGHT_MAX}", 1, _WEIGHT_MAX)
+
+
 def parse_nice(text: str) -> int:
     """Read a nice value. Source: setpriority(2)."""
     what = f"a whole number from {_NICE_MIN} to {_NICE_MAX}"
@@ -88,6 +130,22 @@ def parse_oom_score(text: str) -> int:
     """Read what is added to the score by which the kernel chooses whom to kill. Source: proc(5)."""
     what = f"a whole number from {-_OOM_SCORE_MAX} to {_OOM_SCORE_MAX}"
     return _whole(text, what, -_OOM_SCORE_MAX, _OOM_SCORE_MAX)
+
+
+def parse_quota(text: str) -> int:
+    """Read how much of the time of one processor may be used, in percent; or `infinity`."""
+    bare = text.strip()
+    if bare.lower() == _INFINITY:
+        return INFINITY
+    what = "a percentage of one processor, such as 50% or 150%, or infinity"
+    if not bare.endswith("%"):
+        raise ValueError(f"not {what}: {text!r}")
+    return _whole(bare[:-1], what, 1, _QUOTA_MAX)
+
+
+def format_quota(percent: int) -> str:
+    """Write a quota."""
+    return _INFINITY if percent == INFINITY else f"{percent}%"
 
 
 # --- sizes ----------------------------------------------------------------------------------------
@@ -108,6 +166,31 @@ def parse_size(text: str) -> int:
 def format_size(size: int) -> str:
     """Write bytes with the largest unit that divides them, or `infinity`."""
     return _INFINITY if size == INFINITY else format_bytes(size)
+
+
+def parse_memory(text: str) -> Memory:
+    """Read a size above 0, a percentage of the machine's memory, or `infinity`."""
+    bare = text.strip()
+    if bare.endswith("%"):
+        what = f"a percentage from 1 to {_PERCENT_MAX}"
+        return Memory(_whole(bare[:-1], what, 1, _PERCENT_MAX), percent=True)
+    size = parse_size(text)
+    if size == 0:
+        raise ValueError("not more than 0: nothing could run")
+    return Memory(size)
+
+
+def parse_oom_policy(text: str) -> OomPolicy:
+    """Read what is killed: all of it, or one process of it."""
+    try:
+        return OomPolicy(text.strip().lower())
+    except ValueError:
+        raise ValueError(f"neither kill nor continue: {text!r}") from None
+
+
+def format_oom_policy(policy: OomPolicy) -> str:
+    """Write it."""
+    return policy.value
 
 
 # --- resource limits ------------------------------------------------------------------------------

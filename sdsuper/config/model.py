@@ -34,15 +34,18 @@ from sdsuper.config.kinds import (
     LEVEL_PATTERN,
     LOG,
     MAIN_LOG,
+    MEMORY,
     NAME,
     NAMES,
     NICE,
     OCTAL,
+    OOM_POLICY,
     OOM_SCORE,
     OWNER,
     PATH,
     PAYLOAD_LENGTH,
     PRIORITY,
+    QUOTA,
     RATE,
     READY,
     RLIMIT_COUNT,
@@ -55,11 +58,13 @@ from sdsuper.config.kinds import (
     SIGNAL,
     SOCKET_FILE,
     SOCKETS,
+    TASKS,
     TEXT,
     TIMESPAN,
     USER,
+    WEIGHT,
 )
-from sdsuper.config.limits import Rlimit
+from sdsuper.config.limits import Memory, OomPolicy, Rlimit
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
 from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
 from sdsuper.dataclass import dataclass
@@ -83,7 +88,9 @@ __all__ = [
     "LimitsConfig",
     "ListenerPoolConfig",
     "Location",
+    "Memory",
     "Note",
+    "OomPolicy",
     "ProcessConfig",
     "Rate",
     "Ready",
@@ -182,9 +189,59 @@ class ChannelConfig:
 class LimitsConfig:
     """What a process may use, and what it may do; None leaves things as the daemon has them.
 
-    `rlimit_*` are those of getrlimit(2).
+    The first seven are of its cgroup, and change while it runs; `rlimit_*` are getrlimit(2)'s.
     """
 
+    memory_max: Memory | None = option(
+        MEMORY,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How much memory it and all that it starts may use; beyond, the kernel kills it.",
+    )
+    memory_high: Memory | None = option(
+        MEMORY,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How much memory they may use before the kernel slows them and takes memory back.",
+    )
+    oom_policy: OomPolicy = option(
+        OOM_POLICY,
+        default=OomPolicy.KILL,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="What is killed when memory_max is reached: all of it, or one process of it, and the "
+        "others go on.",
+    )
+    cpu_quota: int | None = option(
+        QUOTA,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How much processor time they may use, in percent of one processor.",
+    )
+    cpu_weight: int | None = option(
+        WEIGHT,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Their share of the processors where several compete; 100 is that of the others.",
+    )
+    pids_max: int | None = option(
+        TASKS,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="How many processes and threads they may be; beyond, fork(2) fails.",
+    )
+    io_weight: int | None = option(
+        WEIGHT,
+        default=None,
+        expand=Expand.PROGRAM,
+        on_change=LIVE,
+        help="Their share of the disks where several compete; 100 is that of the others.",
+    )
     nice: int | None = option(
         NICE,
         default=None,

@@ -51,6 +51,7 @@ class Kind(Generic[T]):
         parse: Text to value; raises ValueError with Supervisor's text.
         format: Value to text; `parse(format(value)) == value`.
         words: The whole vocabulary, where the kind has one; misspellings get a hint.
+        percent: A `%` at the end of a value means percent, and need not be written twice.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Kind(Generic[T]):
     parse: Callable[[str], T]
     format: Callable[[T], str]
     words: tuple[str, ...] = ()
+    percent: bool = False
 
 
 @dataclass(frozen=True)

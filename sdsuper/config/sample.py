@@ -77,12 +77,16 @@ _EXAMPLES_BY_TYPE = {
     "limit in microseconds": "200ms",
     "limit in seconds": "1h",
     "limit of the nice value": "-5",
+    "memory": "512MB",
     "nice value": "10",
     "octal mode": "022",
     "path": "/tmp",
+    "processor time": "150%",
     "processors": "0-1",
+    "tasks": "100",
     "user": "root",
     "user[:group]": "root:root",
+    "weight": "50",
 }
 
 

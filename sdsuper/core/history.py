@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from sdsuper.config.model import Memory
 from sdsuper.dataclass import dataclass
 from sdsuper.values import ExitStatus, Instant
 
@@ -188,9 +189,17 @@ def remembered(
     return (*history[1 - HISTORY_MAX :], latest)
 
 
-def describe_end(status: ExitStatus, *, oom: bool) -> str:
-    """Return how a child ended, in the words of the log."""
-    return f"{status.describe()}{OUT_OF_MEMORY if oom else ''}"
+def describe_end(status: ExitStatus, *, oom: bool, memory_max: Memory | None = None) -> str:
+    """Return how a child ended, in the words of the log.
+
+    Args:
+        status: How.
+        oom: Whether the kernel killed it for want of memory.
+        memory_max: How much it may have, None where there is no limit.
+    """
+    return f"{status.describe()}{out_of_memory(memory_max) if oom else ''}"
 
 
-OUT_OF_MEMORY = ", out of memory"
+def out_of_memory(memory_max: Memory | None) -> str:
+    """Return what is said of a kill for want of memory, behind how the child ended."""
+    return f", out of memory: memory_max={memory_max}" if memory_max else ", out of memory"

@@ -76,7 +76,6 @@ from sdsuper.core.facts import (
 from sdsuper.core.history import (
     AUTORESTART,
     NO_ATTEMPT,
-    OUT_OF_MEMORY,
     SIGNALS_MAX,
     Attempt,
     Ending,
@@ -86,6 +85,7 @@ from sdsuper.core.history import (
     Signalled,
     describe_end,
     ending_of,
+    out_of_memory,
 )
 from sdsuper.core.notice import SILENT, Notice, Told
 from sdsuper.core.restart import (
@@ -529,7 +529,7 @@ def _up_at(process: Process) -> float:
 def _exited_too_quickly(turn: _Turn, status: ExitStatus, *, oom: bool) -> None:
     process = turn.process
     too_early = EXITED_BEFORE_READY if process.config.notify else EXITED_TOO_QUICKLY
-    error = (process.failing or too_early) + _memory(oom) + process.told.last_words()
+    error = (process.failing or too_early) + _memory(turn, oom=oom) + process.told.last_words()
     _record_exit(turn, status, expected=False, oom=oom, spawnerr=error)
     _log_exit(turn, status, expected=False, oom=oom)
     _fail(turn, error)
@@ -537,7 +537,7 @@ def _exited_too_quickly(turn: _Turn, status: ExitStatus, *, oom: bool) -> None:
 
 def _exited_by_itself(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> None:
     process = turn.process
-    bad = f"Bad exit code {status.value}{_memory(oom)}"
+    bad = f"Bad exit code {status.value}{_memory(turn, oom=oom)}"
     spawnerr = process.spawnerr if expected else bad
     _record_exit(
         turn, status, expected=expected, oom=oom, exitstatus=status.value, spawnerr=spawnerr
@@ -552,7 +552,7 @@ def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> N
     _record_exit(turn, status, expected=expected, oom=oom, exitstatus=status.value)
     turn.log(
         Level.INFO if expected else Level.WARN,
-        f"stopped: {turn.process.name.process} ({describe_end(status, oom=oom)})",
+        f"stopped: {turn.process.name.process} ({_describe(turn, status, oom=oom)})",
     )
     if turn.process.residue is None or turn.process.state is ProcessState.UNKNOWN:
         turn.enter(ProcessState.STOPPED)
@@ -560,8 +560,12 @@ def _stopped(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> N
         turn.wait_for_strays()
 
 
-def _memory(oom: bool) -> str:
-    return OUT_OF_MEMORY if oom else ""
+def _describe(turn: _Turn, status: ExitStatus, *, oom: bool) -> str:
+    return describe_end(status, oom=oom, memory_max=turn.process.config.limits.memory_max)
+
+
+def _memory(turn: _Turn, *, oom: bool) -> str:
+    return out_of_memory(turn.process.config.limits.memory_max) if oom else ""
 
 
 def _record_exit(
@@ -589,7 +593,7 @@ def _record_exit(
 def _log_exit(turn: _Turn, status: ExitStatus, *, expected: bool, oom: bool) -> None:
     turn.log(
         Level.INFO if expected else Level.WARN,
-        f"exited: {turn.process.name.process} ({describe_end(status, oom=oom)}; "
+        f"exited: {turn.process.name.process} ({_describe(turn, status, oom=oom)}; "
         f"{'expected' if expected else 'not expected'})",
     )
 

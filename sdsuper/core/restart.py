@@ -101,7 +101,7 @@ def _after_failed_start(config: ProcessConfig, error: str, failures: int, now: f
 def _after_exit(config: ProcessConfig, end: ExitedByItself, now: float) -> Decision:
     expected = end.failing is None and is_expected(config, end.status)
     failing = f"{end.failing}: " if end.failing is not None else ""
-    how = describe_end(end.status, oom=end.oom)
+    how = describe_end(end.status, oom=end.oom, memory_max=config.limits.memory_max)
     reason = (
         f"{failing}{how}, {'expected' if expected else 'not expected'}"
         f" (autorestart={config.autorestart.value}){end.last_words}"

@@ -189,12 +189,7 @@ class Containment:
 
     # --- controllers --------------------------------------------------------------------------
 
-    @property
-    def controllers(self) -> frozenset[str]:
-        """What may be enabled: memory, cpu, pids ... as far as the host delegates them."""
-        return self.unit.controllers()
-
-    def enable(self, controllers: Collection[str]) -> frozenset[str]:
+    def enable(self, controllers: Iterable[str]) -> dict[str, str]:
         """Make controllers act on the cgroups of processes, whose files appear with that.
 
         They are disabled again by `close`. A daemon that dies before that leaves them: where its
@@ -202,29 +197,24 @@ class Containment:
         DelegateSubgroup= names a leaf for it or ExecStopPost= disables them, the lowest first.
 
         Returns:
-            Those that do act; what is missing is told to the log.
+            Why not, for each that does not act.
         """
-        available = self.controllers
-        enabled = set()
+        available = self.unit.controllers()
+        missing = {}
         for controller in sorted(controllers):
             if controller not in available:
-                self._report(
-                    Level.WARN, f"the cgroup controller '{controller}' is not delegated to us"
-                )
+                missing[controller] = f"the cgroup controller '{controller}' is not delegated to us"
                 continue
             self._enabled.add(controller)
             try:
                 for each in self._controlling():
                     each.write("cgroup.subtree_control", f"+{controller}")
             except OSError as error:
-                self._report(
-                    Level.WARN,
+                missing[controller] = (
                     f"cannot enable the cgroup controller '{controller}': {_told(error)}"
-                    f"{self._intruders(error)}",
+                    f"{self._intruders(error)}"
                 )
-            else:
-                enabled.add(controller)
-        return frozenset(enabled)
+        return missing
 
     def _controlling(self) -> Iterable[Cgroup]:
         """Return the cgroups that hand controllers on, from the top."""

@@ -41,10 +41,12 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.listen import ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
+from sdsuper.daemon.outofmemory import MemoryCount, MemoryWatch
 from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry, look_up
 from sdsuper.daemon.readback import Readback
 from sdsuper.daemon.reap import Reaper
+from sdsuper.daemon.resources import ResourceError, Resources
 from sdsuper.daemon.spawn import (
     EXIT_NOT_SPAWNED,
     Child,
@@ -81,6 +83,7 @@ class Invocation:
         seen: Its descendants when its stop began: pid -> start time.
         killed: It was sent SIGKILL; one that names another main process each time would never end.
         cgroup: Where all that descends from it lives, None where it has none of its own.
+        memory: Tells whether the kernel kills for want of memory there, None where nobody counts.
         adopted: An earlier daemon started it: what it leaves behind need not be a child of ours.
     """
 
@@ -99,6 +102,7 @@ class Invocation:
     seen: dict[int, int] = field(default_factory=dict)
     killed: bool = False
     cgroup: Cgroup | None = None
+    memory: MemoryCount | None = None
     adopted: bool = False
 
 
@@ -139,6 +143,8 @@ class Executor:
     ) -> None:
         self._settings = settings
         self._cgroups = cgroups
+        self._resources = Resources(cgroups, report)
+        self._memory = MemoryWatch(report)
         self._limits = limits
         self._submit = submit
         self._report = report
@@ -204,6 +210,7 @@ class Executor:
 
     def prepare(self, group: GroupConfig) -> None:
         """Set up what the processes of a group that becomes active are given."""
+        self._resources.require(group)
         for process in group.processes:
             self._prepare(Namespec(group.name, process.name), process)
         self._fcgi.add(group)
@@ -218,6 +225,18 @@ class Executor:
             self._publish,
             echo=self._settings.loglevel <= Level.DEBUG,
         )
+        self._limit_what_lives(name, config)
+
+    def _limit_what_lives(self, name: Namespec, config: ProcessConfig) -> None:
+        """Write the limits of a process that an earlier daemon started."""
+        contained = config.containment is Containment.TREE
+        cgroup = self._cgroups.cgroup(name, contained=contained) if self._cgroups else None
+        if cgroup is None or not cgroup.exists():
+            return
+        try:
+            self._resources.apply(cgroup, config.limits)
+        except ResourceError as error:
+            self._report(Level.WARN, f"'{name.process}' goes on without a limit: {error}")
 
     def outlets(self, name: Namespec) -> Outlets:
         """Return the channels of an active process."""
@@ -239,6 +258,7 @@ class Executor:
         """Let go of everything; every child is gone by then."""
         self.reaper.close()
         self.strays.close()
+        self._memory.close_all()
         self._notify_folder.close()
         self._listening.close()
         self._fcgi.close()
@@ -269,14 +289,17 @@ class Executor:
         account = action.config.user
         uid = account.uid if account is not None else os.geteuid()
         speaker = Speaker(action.name.process, mark, uid)
-        notices = None
+        notices = memory = None
         try:
             notices = self._listen(action, speaker)
             cgroup = self._make_cgroup(action)
+            memory = self._count_memory(action, cgroup)
             child = self._make_child(action, mark, notices, cgroup)
         except Exception as error:
             if notices is not None:
                 notices.close()
+            if memory is not None:
+                self._memory.close(memory)
             if not isinstance(error, CommandError | SpawnError):
                 raise
             self._submit(SpawnFailed(action.name, action.invocation, str(error)))
@@ -297,6 +320,7 @@ class Executor:
             speaker=speaker,
             notices=notices,
             cgroup=cgroup,
+            memory=memory,
         )
         self._by_pid[child.pid] = invocation
         self._by_name[action.name] = invocation
@@ -331,11 +355,20 @@ class Executor:
             return None
         contained = action.config.containment is Containment.TREE
         try:
-            return self._cgroups.prepare(action.name, contained=contained)
+            cgroup = self._cgroups.prepare(action.name, contained=contained)
+            self._resources.apply(cgroup, action.config.limits)
+        except ResourceError as error:
+            raise SpawnError(f"cannot limit '{action.name.process}': {error}") from None
         except OSError as error:
             raise SpawnError(
                 f"cannot make the cgroup of '{action.name.process}': {error}"
             ) from None
+        return cgroup
+
+    def _count_memory(self, action: Spawn, cgroup: Cgroup | None) -> MemoryCount | None:
+        if cgroup is None or not self._resources.counts_memory:
+            return None
+        return self._memory.open(cgroup, action.name.process, action.config.limits)
 
     def _make_child(
         self, action: Spawn, mark: str, notices: Notices | None, cgroup: Cgroup | None
@@ -450,7 +483,17 @@ class Executor:
             self.last_output.end(invocation.name, invocation.outlets.paths())
         self._pools.ended(invocation.name)
         self._fcgi.release(invocation.name)
-        self._submit(Exited(invocation.name, invocation.number, status))
+        oom = self._ran_out_of_memory(invocation, status)
+        self._submit(Exited(invocation.name, invocation.number, status, oom))
+
+    def _ran_out_of_memory(self, invocation: Invocation, status: ExitStatus) -> bool:
+        """Whether the kernel ended the main process for want of memory; nothing counts any more."""
+        memory, invocation.memory = invocation.memory, None
+        if memory is None:
+            return False
+        killed = memory.ended(status)
+        self._memory.close(memory)
+        return killed and not invocation.killed
 
     def _hear_out(self, invocation: Invocation) -> None:
         """Take what was said of an invocation until now: its end must not overtake it."""

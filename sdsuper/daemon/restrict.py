@@ -45,27 +45,21 @@ class Step:
 class Restrictions:
     """What a child does as root where it has been that, and what right before it executes."""
 
-    early: tuple[Step, ...] = ()
-    late: tuple[Step, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.early or self.late)
+    early: tuple[Step, ...]
+    late: tuple[Step, ...]
 
 
-_NOTHING = LimitsConfig()
+NO_LIMITS = LimitsConfig()
 
 
 def restrictions(limits: LimitsConfig) -> Restrictions:
     """Return what a child has to do for its limits but those of its cgroup."""
-    if limits == _NOTHING:
-        return Restrictions()
     early: list[Step] = []
     late: list[Step] = []
     for option in options_of(LimitsConfig):
         value = option.value_in(limits)
         if value is None or value is False:
-            continue
+            continue  # a nice value of 0 is one
         for steps, acts in ((early, _EARLY), (late, _LATE)):
             act = acts.get(option.key)
             if act is not None:

@@ -5,8 +5,9 @@ library's vfork path is taken: its cost does not grow with the daemon's memory, 
 signals and restores their default actions by itself. Where `user=` asks for another identity, the
 standard library would fork, and would change the identity only after `directory` had been entered;
 there our own fork keeps the order that Supervisor promises. It also serves programs with
-`sockets=`, since LISTEN_PID is the child's own pid, which only the child knows, and those whose
-limits the child has to set (`restrict`).
+`sockets=`, since LISTEN_PID is the child's own pid, which only the child knows, and those with
+limits: some the child has to set (`restrict`), others are those of a cgroup, and would not hold
+for what a program does before it is moved there.
 
 Whichever way, a child that fails before its program runs tells it twice: to the program's log
 in Supervisor's words (with exit status 127), and to us as stage and errno.
@@ -28,7 +29,7 @@ from sdsuper.daemon.command import Command
 from sdsuper.daemon.containment import Entry
 from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
-from sdsuper.daemon.restrict import Restrictions, restrictions
+from sdsuper.daemon.restrict import NO_LIMITS, Restrictions, restrictions
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
 
@@ -156,10 +157,11 @@ def spawn(
         with limits.for_child():
             if account is not None and account.uid == os.geteuid():
                 account = None
-            restrict = restrictions(config.limits)
-            if account is None and not sockets and not restrict:
+            limited = config.limits != NO_LIMITS
+            if account is None and not sockets and not limited:
                 child = _vfork(config, command, environment, pipes, entry)
             else:
+                restrict = restrictions(config.limits)
                 child = _fork(
                     config, account, command, environment, pipes, sockets, entry, restrict
                 )

@@ -155,3 +155,27 @@ def test_a_daemon_without_the_rights_tells_what_it_may_not_set(start_daemon: Sta
     daemon.wait_state("less", "RUNNING")
     assert "WARN cannot run 'nice': nice -20: EACCES" in daemon.messages()
     assert "WARN cannot run 'caps': capabilities CAP_KILL: EPERM" in daemon.messages()
+
+
+CGROUP_OPTIONS = "memory_max=32M\ncpu_quota=50%\npids_max=10\nio_weight=50\n"
+
+
+def test_what_no_cgroup_can_do_is_told_when_it_is_loaded(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(f"[program:p]\ncommand=sleep 600\n{CGROUP_OPTIONS}")
+    daemon.wait_state("p", "RUNNING")
+    line = daemon.ini.read_text().splitlines().index("[program:p]") + 1
+
+    def told() -> list[str]:
+        return [each for each in daemon.messages() if "has no effect" in each]
+
+    start = f"WARN {daemon.ini}:{line}: [program:p] "
+    assert [each.partition(":")[0] for each in told()] == [start.partition(":")[0]] * 4
+    assert [each.removeprefix(start).partition(" has")[0] for each in told()] == [
+        "memory_max=32MB",
+        "cpu_quota=50%",
+        "pids_max=10",
+        "io_weight=50",
+    ]
+    daemon.ctl("restart", "p")  # once is enough
+    daemon.wait_state("p", "RUNNING")
+    assert len(told()) == 4

@@ -1,5 +1,7 @@
 import pytest
 
+from sdsuper.config.model import Memory
+from sdsuper.core.history import describe_end
 from sdsuper.values import ExitStatus, signal_name
 
 
@@ -35,3 +37,16 @@ def test_signals_are_named_as_in_supervisors_log(number: int, name: str) -> None
 def test_an_exit_in_words_and_as_a_number(status: ExitStatus, words: str, value: int) -> None:
     assert status.describe() == words
     assert status.value == value
+
+
+@pytest.mark.parametrize(
+    ("oom", "memory_max", "words"),
+    [
+        (False, Memory(2**25), "terminated by SIGKILL"),
+        (True, None, "terminated by SIGKILL, out of memory"),
+        (True, Memory(2**25), "terminated by SIGKILL, out of memory: memory_max=32MB"),
+        (True, Memory(40, percent=True), "terminated by SIGKILL, out of memory: memory_max=40%"),
+    ],
+)
+def test_a_kill_for_want_of_memory(oom: bool, memory_max: Memory | None, words: str) -> None:
+    assert describe_end(ExitStatus(None, 9), oom=oom, memory_max=memory_max) == words
