@@ -76,6 +76,12 @@ def _delegates_cgroups() -> bool:
     return can_delegate()
 
 
+def _emulates_machines() -> bool:
+    from tests.system.vm import can_run
+
+    return can_run()
+
+
 def _builds_rpms() -> bool:
     return all(shutil.which(tool) for tool in ("rpmbuild", "createrepo_c", "rpmlint", "gcc"))
 
@@ -107,6 +113,11 @@ NEEDS = {
         "needs to make cgroups",
         "run the tests as root where cgroups of version 2 are mounted and can be written",
         _delegates_cgroups,
+    ),
+    "vm": Need(
+        "needs an emulated machine and a kernel for it",
+        "as root, run scripts/prepare vm",
+        _emulates_machines,
     ),
     "journal_reader": Need(
         "needs systemd-python and systemd-journal-remote",

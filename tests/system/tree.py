@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from tests.system.container import Container
+from tests.system.vm import VirtualMachine
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = "/usr/local/lib/sdsuper"
@@ -33,7 +34,7 @@ serverurl=unix:///run/sdsuper/sdsuper.sock
 """
 
 
-def install(machine: Container, programs: str) -> None:
+def install(machine: Container | VirtualMachine, programs: str) -> None:
     """Put the commands and the unit where they belong; the daemon is not started.
 
     Args:
