@@ -48,6 +48,8 @@ def _made(cls: type[Any], *, frozen: bool, slots: bool, kw_only: bool) -> type[A
         cls
     )
     methods: dict[str, Any] = {"__init__": _first_init, "__repr__": _repr}
+    if "__init__" not in own:
+        methods["__signature__"] = _Signature()
     if "__eq__" not in own:
         methods |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
     if frozen:
@@ -60,13 +62,29 @@ def _made(cls: type[Any], *, frozen: bool, slots: bool, kw_only: bool) -> type[A
     return made
 
 
+class _Signature:
+    """What tools are told of how a class is called, before its `__init__` is written as after."""
+
+    def __get__(self, _instance: object, owner: type[Any]) -> object:
+        import inspect
+
+        signature = inspect.signature(_init_of(owner))
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
     """Write the real `__init__` of the class that has this one, and go on there."""
-    classes: tuple[type[Any], ...] = type(self).__mro__
-    owner = next(cls for cls in classes if vars(cls).get("__init__") is _first_init)
-    init = _write_init(owner)
-    setattr(owner, "__init__", init)  # noqa: B010  mypy will not have it as an assignment
-    init(self, *args, **kwargs)
+    _init_of(type(self))(self, *args, **kwargs)
+
+
+def _init_of(cls: type[Any]) -> Callable[..., None]:
+    """Return the `__init__` of a class, which is written if it was not yet."""
+    found: Callable[..., None] = getattr(cls, "__init__")  # noqa: B009  mypy calls it unsound
+    if found is _first_init:
+        owner = next(each for each in cls.__mro__ if vars(each).get("__init__") is _first_init)
+        found = _write_init(owner)
+        setattr(owner, "__init__", found)  # noqa: B010  the same
+    return found
 
 
 def _write_init(cls: type[Any]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import field
 from typing import Any, ClassVar
@@ -96,6 +97,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 def described(instance: Any) -> dict[str, object]:
     """Return what can be seen of an instance."""
     cls = type(instance)
+    parameters = inspect.signature(cls).parameters.values()
     hashed: object
     try:
         hashed = hash(instance)
@@ -107,6 +109,7 @@ def described(instance: Any) -> dict[str, object]:
         "hash": isinstance(hashed, int) or hashed,
         "dict": hasattr(instance, "__dict__"),
         "match": cls.__match_args__,
+        "parameters": [(each.name, each.kind) for each in parameters],
     }
 
 
@@ -192,6 +195,12 @@ def test_a_new_list_for_each_and_no_shared_state_between_classes() -> None:
     assert second.tags == []
     assert repr(OURS["Derived"](1)) == "shapes.<locals>.Derived(x=1, word='w', y=3)"
     assert repr(OURS["Base"](1)) == "shapes.<locals>.Base(x=1, word='w')"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_tools_see_the_parameters_before_the_first_instance(name: str) -> None:
+    ours, theirs = (shapes(each)[name] for each in (dataclass, dataclasses.dataclass))
+    assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
 
 
 def test_a_copy_takes_what_its_original_has_by_now() -> None:
