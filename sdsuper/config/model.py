@@ -103,7 +103,7 @@ __all__ = [
 PROGRAM_KINDS = ("program", "eventlistener", "fcgi-program")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Location:
     """Where something was written: file as named on the command line or by the include."""
 
@@ -863,7 +863,7 @@ class DaemonConfig:
     logfile_syslog: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Note:
     """A message for the daemon's log, collected while the configuration was read."""
 
@@ -871,7 +871,7 @@ class Note:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that was read, resolved.
 

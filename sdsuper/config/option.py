@@ -231,7 +231,7 @@ def section(*names: str) -> Callable[[type[T]], type[T]]:
     """Make a class the declaration of the sections of these kinds, as a frozen dataclass."""
 
     def declare(cls: type[T]) -> type[T]:
-        made = dataclass(frozen=True, kw_only=True)(cls)
+        made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
         made.__sections__ = names  # type: ignore[attr-defined]
         return made
 

@@ -14,7 +14,7 @@ from sdsuper.logs.lines import Part
 _LITTLE_BYTES = 512 * 1024  # what stalls a channel, and a chunk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldStretch:
     """Output of one invocation that waits for the journal.
 
@@ -31,7 +31,7 @@ class HeldStretch:
     line_priority: bytes | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldSink:
     """What a sink holds: each uses what it has.
 
@@ -50,7 +50,7 @@ class HeldSink:
     passes: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldChannel:
     """One channel of a process.
 
@@ -67,7 +67,7 @@ class HeldChannel:
     sinks: dict[str, HeldSink] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldReader:
     """What the reader of one pipe holds.
 
@@ -90,7 +90,7 @@ class HeldReader:
     last: Part = Part.LOGGED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldRate:
     """How far the lines of a process have used up what they may send (`log_rate`).
 
@@ -109,7 +109,7 @@ class HeldRate:
     invocation: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldOutlets:
     """Both channels of one process, and the readers of its pipes that hold something."""
 
@@ -123,7 +123,7 @@ class HeldOutlets:
         return [channel.path for channel in self.channels.values() if channel.path is not None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldFile:
     """What waits for a FIFO or a terminal to take more.
 

@@ -27,7 +27,7 @@ _LINKS_MAX = 8
 _PIPE_PAGE = 4096  # what a pipe that polls writable takes without blocking
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outlet:
     """An open descriptor that takes bytes.
 

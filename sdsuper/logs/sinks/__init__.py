@@ -76,7 +76,7 @@ class Sink(Protocol):
         """Let go until the next open; return what that lost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What both channels of a process share.
 
