@@ -211,7 +211,9 @@ class Victim:
                     by_fd.pop(fd).close()
             self.journal.flush()
             self.flush()
-        self.journal.finish(5)
+        deadline = time.monotonic() + 60
+        while not self.journal.flush() and time.monotonic() < deadline:
+            time.sleep(0.001)  # however slow whoever plays the journal is
 
 
 # --- the torturer -------------------------------------------------------------------------------
