@@ -12,7 +12,7 @@ CHECKED := sdsuper tests examples $(wildcard benchmarks docs/*.py)
 PYTEST := $(BIN)/pytest --dist loadfile
 QUICKSTART := examples/quickstart/sdsuper.conf
 
-.PHONY: help run test test-unit test-integration test-system check format docs demo-etcd clean
+.PHONY: help run test test-unit test-integration test-system bench check format docs demo-etcd clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ test-integration: $(READY) tools ## Run real daemons, real processes, real clien
 
 test-system: $(READY) tools ## Run what needs a machine of its own: PID 1, systemd, the RPM
 	$(PYTEST) -n 3 tests/system $(ARGS)
+
+bench: $(READY) ## Measure us beside our peers (ARGS="--effort full --json FILE", ARGS=--help)
+	@scripts/prepare bench || echo "THE PEERS THAT ARE MISSING ARE LEFT OUT" >&2
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff check $(CHECKED)

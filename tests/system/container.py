@@ -211,12 +211,12 @@ class Container:
     def _is_up(self) -> bool:
         if self._nspawn is None or self._nspawn.poll() is not None:
             raise BootError(self._console())
-        if self._leader() is None:
+        if self.leader() is None:
             return False
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
         return state in ("running", "degraded")
 
-    def _leader(self) -> int | None:
+    def leader(self) -> int | None:
         """Return the pid of the container's PID 1 as the host numbers it."""
         if self._nspawn is None:
             return None
@@ -248,10 +248,10 @@ class Container:
         if self._nspawn is None:
             return
         try:
-            if self._leader() is not None:
+            if self.leader() is not None:
                 self.poweroff()
         except (subprocess.TimeoutExpired, CommandError):
-            leader = self._leader()
+            leader = self.leader()
             if leader is not None:
                 os.kill(leader, signal.SIGKILL)
         try:
@@ -281,7 +281,7 @@ class Container:
         Raises:
             CommandError: Its status was not 0; the text shows all that it said.
         """
-        leader = self._leader()
+        leader = self.leader()
         if leader is None:
             raise CommandError("the container does not run")
         done = subprocess.run(

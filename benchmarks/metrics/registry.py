@@ -1,0 +1,130 @@
+"""How a metric is declared, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.peers import Peer
+from benchmarks.results import Figure, Results, Skip
+from benchmarks.worker import NotMeasuredError, WrongResultError
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a run is.
+
+    Attributes:
+        rounds: How often each peer has its turn.
+        sizes: With how many programs, growing.
+        samples: Restarts, status commands: how many of each kind in a turn.
+        seconds: For how long a turn takes samples at most.
+        idle: Seconds of looking at nothing happening.
+        log_bytes: Bytes a log's writers write in a turn.
+        journal_lines: Lines that go to the journal in a turn.
+        update: Programs that an update adds.
+    """
+
+    rounds: int
+    sizes: tuple[int, ...]
+    samples: int
+    seconds: float
+    idle: float
+    log_bytes: int
+    journal_lines: int
+    update: int
+
+
+EFFORTS = {
+    "smoke": Effort(1, (3,), 2, 2, 0.5, 1 << 20, 2000, 5),
+    "quick": Effort(1, (1, 100), 5, 2, 2, 50 << 20, 20_000, 100),
+    "full": Effort(3, (1, 10, 100, 1000), 40, 10, 10, 500 << 20, 100_000, 500),
+}
+
+
+@dataclass
+class Turn:
+    """One peer's turn at one metric: what it needs, and where the values go.
+
+    Attributes:
+        effort: How much work to do.
+        peer: Whose turn it is.
+        folder: A folder of its own.
+        worker: The compiled worker.
+        size: With how many programs; 0 where that is the metric's own affair.
+        metric: The name of the metric.
+    """
+
+    effort: Effort
+    peer: type[Peer]
+    folder: Path
+    worker: Path
+    size: int
+    metric: str
+    _results: Results = field(repr=False)
+
+    def add(self, name: str, unit: str, value: float, size: int | None = None) -> None:
+        """Keep a value."""
+        figure = Figure(name, self.size if size is None else size, unit)
+        self._results.add(figure, self.peer.name, value)
+
+    def skip(self, error: NotMeasuredError) -> None:
+        """Keep why there is no value."""
+        wrong = isinstance(error, WrongResultError)
+        reason = " ".join(str(error).split())
+        skip = Skip(self.metric, self.size, self.peer.name, reason, wrong)
+        if skip not in self._results.skips:
+            self._results.skips.append(skip)
+
+
+class Scope(Enum):
+    """What a metric's function is given."""
+
+    FLEET = "(turn, fleet): a fleet that is up, for each of the sizes"
+    PEER = "(turn): one peer after the other, each from nothing"
+    TOGETHER = "([(turn, fleet)]): a fleet of one program of each peer, all up at once"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something to measure.
+
+    Attributes:
+        name: How options name it.
+        help: What it is: the first line of its function.
+        scope: What it is run on.
+        sizes: For fleets: the only sizes at which it is taken; none for all.
+        peers: The only peers it concerns; none for all.
+        run: Measures it.
+    """
+
+    name: str
+    help: str
+    scope: Scope
+    sizes: tuple[int, ...]
+    peers: tuple[str, ...]
+    run: Callable[..., None]
+
+
+METRICS: dict[str, Metric] = {}
+"""In the order of running."""
+
+
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+def metric(
+    name: str, scope: Scope, *, sizes: tuple[int, ...] = (), peers: tuple[str, ...] = ()
+) -> Callable[[_Function], _Function]:
+    """Declare that a function measures something; see `Metric`."""
+
+    def declare(function: _Function) -> _Function:
+        assert function.__doc__
+        help_ = function.__doc__.splitlines()[0]
+        METRICS[name] = Metric(name, help_, scope, sizes, peers, function)
+        return function
+
+    return declare
