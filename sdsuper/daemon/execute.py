@@ -165,7 +165,7 @@ class Executor:
         self._leaving: dict[tuple[Namespec, int], Invocation] = {}
         self.last_output = LastOutput()
         self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
-        self.readback = Readback(self.watch_helper, report, journal_directory)
+        self.readback = Readback(self._watch_helper, report, journal_directory)
         self.strays = Strays(self._is_ours, report)
         self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
 
@@ -452,8 +452,7 @@ class Executor:
         """Whether a child is the main process of a program, or a helper of the daemon."""
         return pid in self._by_pid or pid in self._helpers
 
-    def watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
-        """Call back once, when a child that is no program's has ended and was reaped."""
+    def _watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
         self._helpers[pid] = ended
         self.reaper.watch(pid)
 

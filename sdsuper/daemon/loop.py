@@ -42,7 +42,6 @@ from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.readback import Readback, clearing
-from sdsuper.daemon.reexec import Incarnation, Reexec
 from sdsuper.daemon.reload import Source
 from sdsuper.daemon.service import Service
 from sdsuper.daemon.statelog import StateChange
@@ -52,7 +51,7 @@ from sdsuper.logs.journal import JOURNAL
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.watchdog import Health
-from sdsuper.values import ExitStatus, Instant, Level, Namespec
+from sdsuper.values import Instant, Level, Namespec
 
 _FLUSH_INTERVAL = 0.01
 """Seconds until a pipe that was too full for a log line is tried again."""
@@ -80,8 +79,6 @@ class Daemon:
         service: What is told of the daemon to whoever started it.
         updating: Held while groups are replaced: a second update at the same time would take for
             stopped what the first one is about to start again.
-        reexec: Replaces the daemon; None until the servers are there.
-        incarnation: Which daemon this is of those that had these programs.
     """
 
     def __init__(
@@ -103,9 +100,6 @@ class Daemon:
         self.server_url = server_url
         self.on_reopen: list[Callable[[], None]] = []
         self.updating = asyncio.Lock()
-        self.reexec: Reexec | None = None
-        self.incarnation = Incarnation()
-        self._asking: asyncio.Task[None] | None = None
         self._source = source
         self._facts: deque[Fact] = deque()
         self._handling = False
@@ -407,22 +401,9 @@ class Daemon:
         for callback in self.on_reopen:
             callback()
 
-    def reexec_if_possible(self, asked_by: str) -> None:
-        """Begin to replace the daemon unless the new code refuses; tell the log if so.
-
-        Args:
-            asked_by: What asked for it.
-        """
-        if self.reexec is not None:
-            self._asking = asyncio.get_running_loop().create_task(self.reexec.on_signal(asked_by))
-
     def child_ended(self) -> None:
         """Collect ended children."""
         self._executor.reaper.child_ended()
-
-    def watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
-        """Call back once, when a child that is no program's has ended and was reaped."""
-        self._executor.watch_helper(pid, ended)
 
     # --- one process --------------------------------------------------------------------------
 

@@ -27,9 +27,6 @@ class Target(Protocol):
     def reopen_logs(self) -> None:
         """Open all log files anew."""
 
-    def reexec_if_possible(self, asked_by: str) -> None:
-        """Begin to replace the daemon unless the new code refuses; tell the log if so."""
-
     def child_ended(self) -> None:
         """Collect ended children."""
 
@@ -58,11 +55,6 @@ def _reopen(target: Target, name: str) -> None:
     target.reopen_logs()
 
 
-def _reexec(target: Target, name: str) -> None:
-    target.report(Level.WARN, f"received {name} indicating re-exec request")
-    target.reexec_if_possible(name)
-
-
 def _child(target: Target, name: str) -> None:
     target.report(Level.DEBUG, f"received {name} indicating a child quit")
     target.child_ended()
@@ -72,10 +64,7 @@ def _ignore(target: Target, name: str) -> None:
     target.report(Level.INFO, f"received {name}, which has no meaning here: ignored")
 
 
-REEXEC = int(signal.SIGRTMIN) + 25
-"""What systemd replaces itself for, too (systemd(1))."""
-
-SIGNALS: dict[int, Callable[[Target, str], None]] = {
+SIGNALS: dict[signal.Signals, Callable[[Target, str], None]] = {
     signal.SIGTERM: _exit,
     signal.SIGINT: _exit,
     signal.SIGQUIT: _exit,
@@ -83,19 +72,14 @@ SIGNALS: dict[int, Callable[[Target, str], None]] = {
     signal.SIGUSR1: _ignore,
     signal.SIGUSR2: _reopen,
     signal.SIGCHLD: _child,
-    REEXEC: _reexec,
 }
-
-
-def _name(number: int) -> str:
-    return "SIGRTMIN+25" if number == REEXEC else signal.Signals(number).name
 
 
 def install(target: Target) -> None:
     """Let the running loop dispatch the signals; a handler runs as an ordinary callback."""
     loop = asyncio.get_running_loop()
     for number, act in SIGNALS.items():
-        loop.add_signal_handler(number, act, target, _name(number))
+        loop.add_signal_handler(number, act, target, number.name)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 

@@ -53,9 +53,6 @@ LINGER_SECONDS = 2.0
 
 SERVER = b"sdsuper"
 
-COME_AGAIN = (b"Retry-After", b"1")
-"""What goes with 503 where the daemon replaces itself, seconds."""
-
 
 class Phase(enum.Enum):
     """What a connection is doing."""
@@ -191,11 +188,6 @@ def error_response(
 
 class Site:
     """What a connection asks of the server it belongs to."""
-
-    @property
-    def name(self) -> str:
-        """What tells it from other servers."""
-        raise NotImplementedError
 
     def admit(self, headers: dict[bytes, bytes]) -> Response | None:
         """Judge a request by its headers alone; return the refusal, None to go on."""
@@ -538,38 +530,6 @@ class Connection(asyncio.Protocol):
             self.end_stream()
         elif self.phase is not Phase.BUSY:
             self.close()
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is under way, so that somebody else may go on with the socket."""
-        return (
-            self.phase in SILENT
-            and not self._transport.is_closing()
-            and self._transport.get_write_buffer_size() == 0
-        )
-
-    @property
-    def server(self) -> str:
-        """The name of the server that it is a client of."""
-        return self._site.name
-
-    def fileno(self) -> int:
-        """Return the descriptor of the socket."""
-        sock = self._transport.get_extra_info("socket")
-        number: int = sock.fileno()
-        return number
-
-    def come_again(self) -> None:
-        """Answer what is under way with that: it goes on, or can be asked anew, in a moment."""
-        if self.phase is Phase.STREAM:
-            self.end_stream()
-            return
-        reply = error_response(HTTPStatus.SERVICE_UNAVAILABLE, (COME_AGAIN,), close=True)
-        if self.phase is Phase.BUSY:
-            self._send_whole(reply)
-            self.close()
-        elif self.phase in TALKING - SILENT:
-            self._refuse(reply)
 
     def abort(self) -> None:
         """Close at once; what is not written is lost."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 
 from sdsuper.daemon.loop import Daemon
 from sdsuper.dataclass import replace
@@ -22,7 +21,6 @@ from sdsuper.server.http import (
     access_date,
     error_response,
 )
-from sdsuper.server.kept import stored_name
 from sdsuper.server.registry import Registry
 from sdsuper.server.router import Router
 from sdsuper.server.sockets import BACKLOG, Listener
@@ -36,17 +34,9 @@ it wants (it has shown no credentials yet); where none is, the new one is refuse
 CLOSE_SECONDS = 3.0
 """How long replies under way may take when the servers close."""
 
-PAUSE_SECONDS = 2.0
-"""How long they may take when the daemon replaces itself; what takes longer is to come again."""
-
-_LOOK_SECONDS = 0.01
-
 CHECK_SECONDS = 600.0
 """How often to look whether the sockets' files are still there: cleaners of temporary files take
 those that are old, and nobody could reach us until somebody noticed."""
-
-CLIENT = "client-"
-"""What the names of clients begin with that are handed on."""
 
 REALM = (b"WWW-Authenticate", b'Basic realm="default"')
 
@@ -106,61 +96,6 @@ class WebServer:
         except TimeoutError:
             for connection in tuple(self._connections):
                 connection.abort()
-
-    # -- over to a successor -----------------------------------------------------------------------
-
-    async def pause(self) -> None:
-        """Accept nobody, and finish what is under way.
-
-        Takes PAUSE_SECONDS, and a moment for the words that what takes longer gets.
-        """
-        for server in self._servers:
-            server.pause()
-        await self._settle(PAUSE_SECONDS)
-        for connection in tuple(self._connections):
-            connection.come_again()
-        await self._settle(PAUSE_SECONDS / 4)
-
-    async def _settle(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        # Looked at again and again: it happens once in a daemon's life, and takes a moment.
-        while (  # noqa: ASYNC110
-            not all(each.settled for each in self._connections) and loop.time() < until
-        ):
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    def hand_on(self) -> dict[str, int]:
-        """Return all sockets that somebody else can go on with, by name: ours and the clients'."""
-        found = {}
-        for server in self._servers:
-            name = stored_name(server.listener.config)
-            if name is not None:
-                found[name] = server.listener.socket.fileno()
-        settled = [each for each in self._connections if each.settled]
-        for number, connection in enumerate(settled):
-            found[f"{CLIENT}{number}-{connection.server}"] = connection.fileno()
-        return found
-
-    async def resume(self) -> None:
-        """Accept again after `pause`."""
-        for server in self._servers:
-            await server.start()
-
-    async def welcome(self, clients: Mapping[str, int]) -> None:
-        """Go on with clients of an earlier daemon.
-
-        Args:
-            clients: Their sockets, by the names that `hand_on` gave them; they are ours from here.
-        """
-        servers = {server.name: server for server in self._servers}
-        for name, fd in clients.items():
-            server = servers.get(name.removeprefix(CLIENT).partition("-")[2])
-            sock = socket.socket(fileno=fd)
-            if server is None:
-                sock.close()
-            else:
-                await server.welcome(sock)
 
     def check_sockets(self) -> None:
         """Make unix sockets anew whose files were removed; nobody could reach us by them."""
@@ -237,32 +172,15 @@ class _Server(Site):
 
     async def start(self) -> None:
         """Begin to accept. A unix socket is as good here as any; its file stays our business."""
-        # Of its own, since it closes what it was given, and `pause` must not.
-        sock = self.listener.socket.dup()
         self._accepting = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self), sock=sock, backlog=ACCEPTS_PER_TURN
+            lambda: Connection(self), sock=self.listener.socket, backlog=ACCEPTS_PER_TURN
         )
         self.listener.socket.listen(BACKLOG)  # asyncio has set its own number
 
-    @property
-    def name(self) -> str:
-        """What tells it from other servers."""
-        return self.listener.url
-
-    def pause(self) -> None:
-        """Accept nobody: who comes waits in the backlog."""
-        if self._accepting is not None:
-            self._accepting.close()
-            self._accepting = None
-
-    async def welcome(self, sock: socket.socket) -> None:
-        """Go on with a client that an earlier daemon has accepted."""
-        sock.setblocking(False)
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self), sock)
-
     def close(self) -> None:
         """Stop accepting and remove the socket's file."""
-        self.pause()
+        if self._accepting is not None:
+            self._accepting.close()
         self.listener.close()
 
     async def renew(self) -> None:

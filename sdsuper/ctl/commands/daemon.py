@@ -7,19 +7,11 @@ from sdsuper.ctl import render
 from sdsuper.ctl.commands import command
 from sdsuper.ctl.commands.process import status
 from sdsuper.ctl.control import Status
-from sdsuper.rpc.client import ProtocolError
 from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
-    from typing import Any
-
     from sdsuper.ctl.control import Control
-
-REEXEC_SECONDS = 60.0
-"""How long the next daemon is waited for."""
-
-LOOK_SECONDS = 0.05
 
 ALREADY_SHUTTING_DOWN = "ERROR: already shutting down"
 
@@ -64,58 +56,6 @@ def shutdown(control: Control, words: list[str]) -> None:
         control.fail(Status.FAILED, f"ERROR: {text} (already shut down?)")
     else:
         control.print("Shut down")
-
-
-@command(("reexec", "let the daemon replace itself by the code that is installed now"))
-def reexec(control: Control, words: list[str]) -> None:
-    """Replace the daemon; every program goes on."""
-    if words:
-        control.misused(reexec, "Error: reexec accepts no arguments")
-        return
-    try:
-        before = _incarnation(control)
-        control.client.call("sdsuper.reexec")
-    except Fault as error:
-        told = {
-            FaultCode.UNKNOWN_METHOD: "this daemon cannot replace itself",
-            FaultCode.SHUTDOWN_STATE: ALREADY_SHUTTING_DOWN.removeprefix("ERROR: "),
-            FaultCode.FAILED: error.detail,
-        }.get(error.code)
-        if told is None:
-            raise
-        control.fail(Status.FAILED, f"ERROR: not replaced, everything goes on: {told}")
-        return
-    after = _next_incarnation(control, before["number"])
-    if after is None:
-        log = "the daemon's log says why (maintail)"
-        control.fail(Status.FAILED, f"ERROR: not replaced, everything goes on: {log}")
-        return
-    control.print(f"Replaced sdsuperd {before['version']} by {after['version']}")
-
-
-def _incarnation(control: Control) -> dict[str, Any]:
-    found: Any = control.client.call("sdsuper.getIncarnation")
-    return dict(found)
-
-
-def _next_incarnation(control: Control, number: int) -> dict[str, Any] | None:
-    """Wait for the daemon after `number`; None where there is none."""
-    import time
-
-    until = time.monotonic() + REEXEC_SECONDS
-    while time.monotonic() < until:
-        control.client.close()  # a call that comes while nobody accepts waits in the backlog
-        try:
-            found = _incarnation(control)
-        except (OSError, ProtocolError):  # asked to come again, or systemd starts another one
-            time.sleep(LOOK_SECONDS)
-            continue
-        if found["number"] > number:
-            return found
-        if not found["replacing"]:
-            return None
-        time.sleep(LOOK_SECONDS)
-    return None
 
 
 @command(

@@ -4,13 +4,9 @@
 
 from __future__ import annotations
 
-import os
-
 from sdsuper import __version__
 from sdsuper.daemon.loop import Daemon
-from sdsuper.daemon.reexec import ReexecError
 from sdsuper.daemon.usage import resources
-from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.rpc.structs import UsageInfo
 from sdsuper.server.history import Struct, history_info, output_info
 from sdsuper.server.lookup import find_process
@@ -26,44 +22,6 @@ def get_version(_daemon: Daemon) -> str:
         the version, as a string
     """
     return __version__
-
-
-@method("sdsuper.reexec", faults=(FaultCode.FAILED,))
-async def reexec(daemon: Daemon) -> bool:
-    """Let the daemon replace itself by the code that is installed now; no program notices.
-
-    The new code is asked first whether it can go on from here; where it refuses everything goes on
-    as it was. The answer comes before the daemon is replaced: `sdsuper.getIncarnation` tells when
-    that is done. Clients that come meanwhile wait for the new daemon.
-
-    Returns:
-        always true
-    """
-    if daemon.reexec is None:
-        raise Fault(FaultCode.FAILED, "the daemon is just starting")
-    try:
-        await daemon.reexec.prepare()
-    except ReexecError as error:
-        raise Fault(FaultCode.FAILED, str(error)) from error
-    daemon.reexec.go()
-    return True
-
-
-@method("sdsuper.getIncarnation", while_stopping=True)
-def get_incarnation(daemon: Daemon) -> dict[str, object]:
-    """Return which daemon this is of those that had the same programs, one after another.
-
-    Returns:
-        a struct with the keys number (1 is the one that started them), how (start, re-exec, or
-        adoption after a crash), version, pid, and replacing (whether a re-exec is under way)
-    """
-    return {
-        "number": daemon.incarnation.number,
-        "how": daemon.incarnation.how,
-        "version": __version__,
-        "pid": os.getpid(),
-        "replacing": daemon.reexec is not None and daemon.reexec.busy,
-    }
 
 
 @method("sdsuper.getEventPools")
