@@ -22,18 +22,20 @@ from sdsuper.config.model import Config, DaemonConfig, Note, Ready
 from sdsuper.config.strict import refuse_unsafe
 from sdsuper.core.process import STRAYS_GRACE_MIN
 from sdsuper.core.states import ManagerState
-from sdsuper.daemon import proctable, setup, signals
+from sdsuper.daemon import handover, proctable, reexec, setup, signals, succession
 from sdsuper.daemon.containment import Containment
+from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.limits import DescriptorLimit
-from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.loop import Daemon, End
 from sdsuper.daemon.ownjournal import OwnJournal, is_on_stderr
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.plugins import MODULES
-from sdsuper.daemon.reload import Source
-from sdsuper.errors import ConfigError, SdsuperError, StartError, UsageError
+from sdsuper.daemon.records import cgroups_of, restored_config
+from sdsuper.daemon.reload import Source, refusal
+from sdsuper.errors import ConfigError, HandoverError, SdsuperError, StartError, UsageError
 from sdsuper.logs.auto import clean_auto_logs
 from sdsuper.logs.journal import ADDRESS, JOURNAL
-from sdsuper.server.kept import KeptSockets
+from sdsuper.server.kept import KeptSockets, server_address
 from sdsuper.server.registry import build_registry, startup_notes
 from sdsuper.server.sockets import (
     Listener,
@@ -43,8 +45,9 @@ from sdsuper.server.sockets import (
     server_url,
 )
 from sdsuper.server.web import WebServer
+from sdsuper.systemd import fdstore
 from sdsuper.systemd.notify import Notifier, status
-from sdsuper.systemd.sockets import passed, runtime_directory
+from sdsuper.systemd.sockets import Passed, passed, runtime_directory
 from sdsuper.values import Level
 
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
@@ -55,6 +58,8 @@ JOURNAL_VARIABLE = "SDSUPER_JOURNAL_SOCKET"
 
 JOURNAL_DIRECTORY_VARIABLE = "SDSUPER_JOURNAL_DIRECTORY"
 """Where the journal's files are, where that is another place than systemd's."""
+
+_REFUSED = "cannot go on with what an earlier daemon left, its programs are ended: {}"
 
 _NO_PROC = "/proc cannot be read: what programs leave behind is neither found nor ended"
 
@@ -73,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def error_text(error: SdsuperError, program: str) -> str:
     """Return what is said of a fatal error: Supervisor's two lines, then all that we know."""
-    if isinstance(error, StartError):
+    if isinstance(error, StartError | HandoverError):
         return f"Error: {error}\n"
     lines = [f"Error: {error}", f"For help, use {program} -h"]
     if isinstance(error, ConfigError):
@@ -82,6 +87,9 @@ def error_text(error: SdsuperError, program: str) -> str:
 
 
 def _run(program: str, words: Sequence[str]) -> int:
+    if words[:1] == [reexec.CHECK]:
+        succession.check_descriptor(reexec.descriptor_of(words[1:]))
+        return 0
     command_line = parse_command_line(words)
     if command_line.help:
         sys.stdout.write(usage(program))
@@ -112,16 +120,29 @@ def _supervise(program: str, command_line: CommandLine) -> int:
 
 def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
     """Run one daemon after another, until one ends for good."""
-    given = command_line.config or require_config(program)
-    config = load(given, overrides=command_line.overrides, plugins=MODULES)
+    command = reexec.Command.of_this_process()
+    found = _receive(notifier)
+    left = found.left
+    if left is None:
+        given = command_line.config or require_config(program)
+        config = load(given, overrides=command_line.overrides, plugins=MODULES)
+    else:
+        config = restored_config(left)
+        given = command_line.config or os.path.join(config.here, os.path.basename(config.file))
+        MODULES.open(config.daemon.plugin_path, strict=False)
     if command_line.profile_options is not None:
         # A profiler that hooks every call does not get on with a storm of SIGCHLD.
         told = "profile_options has no effect; look at the running daemon with a sampling profiler"
         config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(_read_again, os.path.abspath(given), command_line.overrides)
+    if left is not None:
+        config = dataclasses.replace(config, notes=_notes_of(read))
+    if found.refusal is not None:
+        refused = Note(Level.CRITICAL, _REFUSED.format(found.refusal))
+        config = dataclasses.replace(config, notes=(refused, *config.notes))
     directory = runtime_directory(os.environ, os.getpid())
-    kept = KeptSockets(passed(os.environ, os.getpid()), directory, notifier)
+    kept = KeptSockets(found.others, directory, notifier)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
     journal = OwnJournal() if is_on_stderr(os.environ) else None
     # A traceback on stderr for whoever ends a daemon that hangs by SIGABRT, as systemd does.
@@ -130,11 +151,59 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
     outcome = None
     while True:
         source = Source(read, config)
-        outcome = _run_once(source, notifier, journal, kept, outcome)
+        outcome = _run_once(source, notifier, journal, kept, outcome, command, left)
+        left = None
         if not outcome.restart:
             kept.close()
             return 0
         config = source.next or read()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What was found at the start.
+
+    Attributes:
+        left: What an earlier daemon left, None where nothing can be gone on with.
+        others: Descriptors that systemd passed for other purposes.
+        refusal: Why nothing of it can be gone on with, None where it can or where there is none.
+    """
+
+    left: Inheritance | None
+    others: Sequence[Passed]
+    refusal: str | None
+
+
+def _receive(notifier: Notifier) -> _Found:
+    """Look for what an earlier daemon left, and read all of it."""
+    limits = DescriptorLimit()
+    limits.raise_own()  # there may be more descriptors than the soft limit allows
+    received = handover.receive(os.environ, passed(os.environ, os.getpid()))
+    left, refused = received.inheritance, received.refusal
+    if left is not None:
+        try:
+            succession.check(left)
+        except HandoverError as error:
+            left.close()
+            left, refused = None, str(error)
+        else:
+            left.limits = limits
+    if left is None:
+        limits.close()
+        for name in received.stored:
+            notifier.send(fdstore.remove(name))
+        if received.in_place:
+            setup.end_children()
+    return _Found(left, received.others, refused)
+
+
+def _notes_of(read: Callable[[], Config]) -> tuple[Note, ...]:
+    """Return what to say of files that are not read: whether they could be."""
+    try:
+        return tuple(note for note in read().notes if note.level >= Level.WARN)
+    except UsageError as error:
+        told = [f"going on with the configuration that was in force: {error}"]
+        return tuple(Note(Level.CRITICAL, each) for each in (*told, *refusal(error)))
 
 
 def _read_again(path: str, overrides: Mapping[str, object]) -> Config:
@@ -162,6 +231,8 @@ def _run_once(
     journal: OwnJournal | None,
     kept: KeptSockets,
     before: Outcome | None,
+    command: reexec.Command,
+    left: Inheritance | None,
 ) -> Outcome:
     """Run one daemon from its setup to its end.
 
@@ -173,6 +244,8 @@ def _run_once(
         journal: The way to the journal, None where the log does not go there.
         kept: Sockets that systemd passed, or holds for the next daemon.
         before: What came of the daemon before this one.
+        command: How this process was started.
+        left: What an earlier daemon left to go on with, None for nothing.
 
     Raises:
         StartError: A required program did not come up.
@@ -185,10 +258,16 @@ def _run_once(
         early.append(Note(level, message))
 
     with contextlib.ExitStack() as last, contextlib.ExitStack() as stack:
-        refuse_unsafe(config)
-        setup.take_user(settings.user, note)
+        if left is None:
+            refuse_unsafe(config)
+        in_place = left is not None and left.in_place
+        if not in_place:
+            setup.take_user(settings.user, note)
+        if left is not None and left.limits is not None:
+            left.limits.close()
         if first:
-            setup.demand_limits(settings, note)
+            with _unless_it_goes_on(left, note):
+                setup.demand_limits(settings, note)
         limits = DescriptorLimit()
         stack.callback(limits.close)
         limits.raise_own()
@@ -196,6 +275,10 @@ def _run_once(
         stack.callback(locks.release)
         control = control_server(kept.directory, config.servers)
         servers = config.servers if control is None else (*config.servers, control)
+        if left is not None:
+            for path, fd in _taken(left, _LOCK).items():
+                locks.adopt(path, fd)
+            _hand_on_listeners(left, kept)
         locks.take(servers)
         kept.drop_others(servers, note)
         listeners = open_listeners(config.servers, kept)
@@ -206,13 +289,19 @@ def _run_once(
         log = _open_log(settings, journal)
         stack.callback(log.close)
         log.log(Level.INFO, f"sdsuperd {__version__}")
+        keeper = Keeper(
+            log.log, notifier, enabled=_is_kept(), generation=left.generation if left else 0
+        )
         _write_notes(log, [*early, *config.notes])
-        if not settings.nocleanup:
+        if not settings.nocleanup and left is None:
             clean_auto_logs(settings.childlogdir, settings.identifier, report=log.log)
-        release_parent = None
-        if first and not settings.nodaemon:
-            release_parent = setup.daemonize(settings, log.log)
-            last.enter_context(_released_by_failure(release_parent))
+        parent = None
+        if left is not None and (told := left.take(_PARENT)) is not None:
+            parent = setup.Parent(told)
+        elif first and not settings.nodaemon and not in_place:
+            parent = setup.daemonize(settings, log.log)
+        if parent is not None:
+            last.enter_context(_released_by_failure(parent))
         # Not before: a child of ours, as the daemon is by now, would not inherit it.
         setup.become_subreaper()
         if not proctable.is_readable():
@@ -221,8 +310,11 @@ def _run_once(
         cgroups = Containment.settle(log.log)
         if cgroups is not None:
             stack.callback(cgroups.close)
-            cgroups.end_leftovers(STRAYS_GRACE_MIN)
+            adopted = () if left is None else cgroups_of(left)
+            cgroups.end_leftovers(STRAYS_GRACE_MIN, adopted)
         pidfile = setup.PidFile(settings.pidfile)
+        if in_place:
+            pidfile.adopt()
         stack.callback(pidfile.remove)
         daemon = Daemon(
             source,
@@ -234,12 +326,49 @@ def _run_once(
             up=before is not None and before.up,
             journal_directory=os.environ.get(JOURNAL_DIRECTORY_VARIABLE, ""),
             cgroups=cgroups,
+            keeper=keeper,
+            left=left,
+            command=command,
         )
-        return asyncio.run(_serve(daemon, listeners, pidfile, release_parent))
+        return asyncio.run(_serve(daemon, listeners, pidfile, parent, locks, limits))
+
+
+_LOCK, _PARENT, _LISTENER, _LISTENERS = "lock/", "parent", "listener/", "listeners"
+
+
+def _is_kept() -> bool:
+    """Whether systemd keeps descriptors for us: where it says so, it says how many (FDSTORE)."""
+    own = str(os.getpid())
+    return os.environ.get("FDSTORE") != "0" and os.environ.get("SYSTEMD_EXEC_PID", own) == own
+
+
+def _taken(left: Inheritance, prefix: str) -> dict[str, int]:
+    names = [name for name in left.fds if name.startswith(prefix)]
+    return {name.removeprefix(prefix): left.fds.pop(name) for name in names}
+
+
+def _hand_on_listeners(left: Inheritance, kept: KeptSockets) -> None:
+    known = left.records.get(_LISTENERS, {})
+    for number, fd in _taken(left, _LISTENER).items():
+        address, lasts = known.get(number, ("", False))
+        kept.hand_on(address, fd, lasts=lasts)
 
 
 @contextlib.contextmanager
-def _released_by_failure(release_parent: Callable[[int], None]) -> Iterator[None]:
+def _unless_it_goes_on(
+    left: Inheritance | None, report: Callable[[Level, str], None]
+) -> Iterator[None]:
+    """Let nothing refuse the start of a daemon that programs are waiting for."""
+    try:
+        yield
+    except UsageError as error:
+        if left is None:
+            raise
+        report(Level.CRITICAL, str(error))
+
+
+@contextlib.contextmanager
+def _released_by_failure(parent: setup.Parent) -> Iterator[None]:
     """Tell the parent of a failed start when nothing of the daemon is left: it may be tried again.
 
     Raises:
@@ -248,7 +377,7 @@ def _released_by_failure(release_parent: Callable[[int], None]) -> Iterator[None
     try:
         yield
     except StartError as error:
-        release_parent(error.exit_code)
+        parent.release(error.exit_code)
         raise
 
 
@@ -281,7 +410,9 @@ async def _serve(
     daemon: Daemon,
     listeners: Sequence[Listener],
     pidfile: setup.PidFile,
-    release_parent: Callable[[int], None] | None,
+    parent: setup.Parent | None,
+    locks: setup.Locks,
+    limits: DescriptorLimit,
 ) -> Outcome:
     signals.install(daemon)
     asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
@@ -292,24 +423,52 @@ async def _serve(
         daemon.report(note.level, note.message)
     web = WebServer(daemon, listeners, registry)
     daemon.on_reopen.append(web.check_sockets)
-    pidfile.write(daemon.report)
+    if not pidfile.is_ours:
+        pidfile.write(daemon.report)
     service = daemon.service
-    if release_parent is not None:
-        service.on_up = functools.partial(release_parent, 0)
+    if parent is not None:
+        service.on_up = functools.partial(parent.release, 0)
         if daemon.settings.ready is Ready.STARTED:
-            release_parent(0)
+            parent.release(0)
     # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
     try:
         await web.start()
-        await daemon.finished()
+        while await daemon.finished() is End.SUCCESSION:
+            await web.suspend()
+            _succeed(daemon, web.listeners, parent, locks, limits)
+            await web.start()  # nobody has taken over
     finally:
         await web.close()
         signals.uninstall()
         daemon.close()
     if service.failure is not None:
         raise StartError(f"the start failed: required process {service.failure}")
-    if release_parent is not None:
-        release_parent(0)
+    if parent is not None:
+        parent.release(0)
     # Asked at the very end: while replies were finished a restart may have become a shutdown.
     return Outcome(daemon.state is ManagerState.RESTARTING, service.up)
+
+
+def _succeed(
+    daemon: Daemon,
+    listeners: Sequence[Listener],
+    parent: setup.Parent | None,
+    locks: setup.Locks,
+    limits: DescriptorLimit,
+) -> None:
+    """Execute the successor; returns if that fails."""
+    known = {
+        str(number): (server_address(each.config), each.kept)
+        for number, each in enumerate(listeners)
+    }
+    fds = {f"{_LISTENER}{number}": each.socket.fileno() for number, each in enumerate(listeners)}
+    fds |= {f"{_LOCK}{path}": fd for path, fd in locks.held.items()}
+    if parent is not None and parent.fd is not None:
+        fds[_PARENT] = parent.fd
+    # What comes from here on is the successor's: the kernel holds it.
+    signals.uninstall()
+    limits.close()
+    daemon.succeed({_LISTENERS: known}, fds)
+    limits.raise_own()
+    signals.install(daemon)

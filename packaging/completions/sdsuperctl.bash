@@ -25,7 +25,7 @@ _sdsuperctl_candidates() {
             < <(_sdsuperctl_shown "$@" avail) | sort -u
         ;;
     @signals) printf '%s\n' HUP INT QUIT KILL USR1 USR2 TERM CONT STOP ABRT ALRM WINCH ;;
-    @actions) printf '%s\n' status usage why start stop restart signal pid avail reread update add remove tail maintail clear fg reload shutdown reexec version open exit quit help ;;
+    @actions) printf '%s\n' status usage why start stop restart signal pid avail reread update add remove tail maintail clear fg reload reexec shutdown version open exit quit help ;;
     *) printf '%s\n' "$kind" ;;
     esac
 }
@@ -66,7 +66,7 @@ _sdsuperctl() {
         if [[ $current == -* ]]; then
             mapfile -t COMPREPLY < <(compgen -W '-c --configuration -h --help -i --interactive -s --serverurl -u --username -p --password -r --history_file --json' -- "$current")
         else
-            mapfile -t COMPREPLY < <(compgen -W 'status usage why start stop restart signal pid avail reread update add remove tail maintail clear fg reload shutdown reexec version open exit quit help' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'status usage why start stop restart signal pid avail reread update add remove tail maintail clear fg reload reexec shutdown version open exit quit help' -- "$current")
         fi
         return
     fi
@@ -89,8 +89,8 @@ _sdsuperctl() {
     clear) kinds='@names @members all' ;;
     fg) kinds='@names' ;;
     reload) kinds='' ;;
-    shutdown) kinds='' ;;
     reexec) kinds='' ;;
+    shutdown) kinds='' ;;
     version) kinds='--verbose' ;;
     open) kinds='' ;;
     exit) kinds='' ;;

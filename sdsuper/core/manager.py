@@ -154,6 +154,7 @@ class Manager:
         processes: Every process of the active groups.
         histories: The latest invocations of each that are over, the latest last.
         touched: Processes that changed, came or went since somebody emptied this.
+        revision: Grows when what `whole` says, or a group, may have changed.
     """
 
     state: ManagerState
@@ -161,6 +162,7 @@ class Manager:
     processes: dict[Namespec, Process]
     histories: dict[Namespec, tuple[PastInvocation, ...]]
     touched: set[Namespec]
+    revision: int
 
     def __init__(self) -> None:
         self.state = ManagerState.RUNNING
@@ -169,6 +171,7 @@ class Manager:
         self.histories = {}
         self._forgotten: dict[Namespec, None] = {}  # in the order in which they were
         self.touched = set()
+        self.revision = 0
         self._started = False
         self._invocations = 0
         self._deadlines: list[tuple[float, Namespec]] = []
@@ -445,6 +448,7 @@ class Manager:
 
     def _insert(self, config: GroupConfig) -> Group:
         configs = {Namespec(config.name, each.name): each for each in config.processes}
+        self.revision += 1
         group = Group(config, tuple(sorted(configs, key=lambda name: configs[name].priority)))
         last = next(reversed(self.groups.values()), None)
         self.groups[group.config.name] = group
@@ -460,6 +464,7 @@ class Manager:
             return
         if any(self.processes[each].state not in STOPPED_STATES for each in group.names):
             return
+        self.revision += 1
         del self.groups[name]
         for each in group.names:
             process = self.processes.pop(each)
@@ -495,6 +500,7 @@ class Manager:
     def _start(self, now: Instant, actions: list[Action]) -> None:
         if self._started or self._shutdown is not None:
             return
+        self.revision += 1
         self._started = True
         actions.append(Publish(events.SupervisorRunning()))
         self._autostart(self.names_in_order(), AUTOSTART, now, actions)

@@ -66,6 +66,21 @@ def failure(process: Process, *, has_run: bool) -> Failure | None:
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldReadiness:
+    """A start under way, as plain values.
+
+    Attributes:
+        by_mark: There was a process that is marked.
+        has_run: Those that have been RUNNING.
+        failed: Those that do not come up any more, which was told.
+    """
+
+    by_mark: bool = False
+    has_run: frozenset[Namespec] = frozenset()
+    failed: frozenset[Namespec] = frozenset()
+
+
 class Readiness:
     """The start under way: what is still waited for.
 
@@ -81,6 +96,16 @@ class Readiness:
         self._by_mark = False  # there was one that is marked
         self._failed: set[Namespec] = set()
         self._has_run: set[Namespec] = set()
+
+    def held(self) -> HeldReadiness:
+        """Return what a successor goes on with."""
+        return HeldReadiness(self._by_mark, frozenset(self._has_run), frozenset(self._failed))
+
+    def restore(self, held: HeldReadiness) -> None:
+        """Go on with a start that is under way; `choose` follows."""
+        self._by_mark = held.by_mark
+        self._has_run = set(held.has_run)
+        self._failed = set(held.failed)
 
     def choose(self, processes: Mapping[Namespec, Process]) -> list[Failure]:
         """Work out who is required, at the beginning and when groups came or went.

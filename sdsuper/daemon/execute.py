@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import time
 import traceback
@@ -32,10 +33,13 @@ from sdsuper.core.facts import (
     Spawned,
     SpawnFailed,
 )
+from sdsuper.core.manager import Manager
 from sdsuper.core.notice import Notice
-from sdsuper.daemon import containment, environment
+from sdsuper.core.process import Process
+from sdsuper.daemon import containment, environment, proctable
 from sdsuper.daemon.command import CommandError, resolve_command
 from sdsuper.daemon.fcgi import FcgiSockets
+from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.lastoutput import LastOutput
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.listen import ProgramSockets, listen_variables
@@ -46,6 +50,14 @@ from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry, look_up
 from sdsuper.daemon.readback import Readback
 from sdsuper.daemon.reap import Reaper
+from sdsuper.daemon.records import (
+    HELD,
+    HELD_CODEC,
+    INVOCATION,
+    INVOCATION_CODEC,
+    InvocationRecord,
+    key_of,
+)
 from sdsuper.daemon.resources import ResourceError, Resources
 from sdsuper.daemon.spawn import (
     EXIT_NOT_SPAWNED,
@@ -59,15 +71,49 @@ from sdsuper.daemon.spawn import (
 from sdsuper.daemon.stdin import QUEUE_BYTES, StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.dataclass import dataclass, replace
+from sdsuper.errors import HandoverError
+from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.logs.files import OPEN_FILES
+from sdsuper.logs.held import HeldFile, HeldOutlets
 from sdsuper.logs.journal import JOURNAL
 from sdsuper.systemd.cgroup import Cgroup
+from sdsuper.systemd.notify import Notifier
 from sdsuper.values import ExitStatus, Level, Namespec, signal_name
 
 _FINISH_SECONDS = 5.0
 """How long the end of the daemon waits for readers of its output that are behind."""
 
 _UNEXPECTED = "unexpected error in the daemon (its log has details)"
+
+_NOT_BORN = "the daemon was killed while it was starting this"
+_BORN_WITHIN = 10.0
+_BORN_PAUSE = 0.01
+"""Seconds between two looks for a child that a daemon was killed over."""
+
+_HELD_KEYS = ("stdin", "stdout", "stderr", "pidfd", "notices")
+
+
+def _held(number: int, key: str) -> str:
+    """Return the name of a descriptor of an invocation, for a successor."""
+    return f"{number}/{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What is handed on of the edge as a whole.
+
+    Attributes:
+        mark: What all its invocations have in their marks.
+        notify_folder: Where the sockets of programs that speak are, None where none was needed.
+    """
+
+    mark: str
+    notify_folder: str | None = None
+
+
+_EDGE, _FILES = "edge", "files"
+_EDGE_CODEC = codec_of(Edge)
+_FILES_CODEC = codec_of(tuple[HeldFile, ...])
 
 
 @dataclass(slots=True)
@@ -85,6 +131,7 @@ class Invocation:
         cgroup: Where all that descends from it lives, None where it has none of its own.
         memory: Tells whether the kernel kills for want of memory there, None where nobody counts.
         adopted: An earlier daemon started it: what it leaves behind need not be a child of ours.
+        started: When its main process started, in clock ticks since boot; None = unknown.
     """
 
     name: Namespec
@@ -104,6 +151,17 @@ class Invocation:
     cgroup: Cgroup | None = None
     memory: MemoryCount | None = None
     adopted: bool = False
+    started: int | None = None
+
+    def descriptors(self, pidfd: int | None) -> dict[str, int]:
+        """Return what of it is open, by the names under which a successor finds it."""
+        open_now: dict[str, int | None] = {
+            "stdin": self.stdin.fd,
+            "pidfd": pidfd,
+            "notices": None if self.notices is None else self.notices.fd,
+            **{each.key_name: each.fd for each in self.pipes if not each.closed},
+        }
+        return {_held(self.number, key): fd for key, fd in open_now.items() if fd is not None}
 
 
 class Executor:
@@ -120,6 +178,7 @@ class Executor:
         server_url: What children get as SUPERVISOR_SERVER_URL.
         journal_directory: Where the journal is read, "" for systemd's own places.
         cgroups: Those that are delegated to us, None where none are.
+        keeper: Takes what a successor needs.
 
     Attributes:
         readback: Reads output back from the journal.
@@ -140,7 +199,13 @@ class Executor:
         use_pidfds: bool = True,
         journal_directory: str = "",
         cgroups: containment.Containment | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._keeper = keeper or Keeper(report, Notifier({}), enabled=False)
+        self._keeper.register(self)
+        self._by_number: dict[int, Invocation] = {}
+        self._intents: dict[int, tuple[InvocationRecord, dict[str, int]]] = {}
+        self._finding: list[asyncio.TimerHandle] = []
         self._settings = settings
         self._cgroups = cgroups
         self._resources = Resources(cgroups, report)
@@ -165,7 +230,7 @@ class Executor:
         self._leaving: dict[tuple[Namespec, int], Invocation] = {}
         self.last_output = LastOutput()
         self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
-        self.readback = Readback(self._watch_helper, report, journal_directory)
+        self.readback = Readback(self.watch_helper, report, journal_directory)
         self.strays = Strays(self._is_ours, report)
         self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
 
@@ -215,17 +280,34 @@ class Executor:
             self._prepare(Namespec(group.name, process.name), process)
         self._fcgi.add(group)
 
-    def _prepare(self, name: Namespec, config: ProcessConfig) -> None:
+    def _prepare(
+        self, name: Namespec, config: ProcessConfig, held: HeldOutlets | None = None
+    ) -> None:
         self._listening.claim(name, config)
-        self._outlets[name] = Outlets(
+        outlets = self._outlets[name] = self._make_outlets(name, config, held)
+        key = HELD + key_of(name)
+
+        def on_held() -> None:
+            self._keeper.changed(key, lambda: HELD_CODEC.encode(outlets.held()))
+
+        outlets.on_held = on_held
+        on_held()
+
+    def _make_outlets(
+        self, name: Namespec, config: ProcessConfig, held: HeldOutlets | None
+    ) -> Outlets:
+        outlets = Outlets(
             name,
             config,
             self._settings,
             self._report,
             self._publish,
             echo=self._settings.loglevel <= Level.DEBUG,
+            held=held,
         )
         self._limit_what_lives(name, config)
+        outlets.on_closed = self._pipe_closed
+        return outlets
 
     def _limit_what_lives(self, name: Namespec, config: ProcessConfig) -> None:
         """Write the limits of a process that an earlier daemon started."""
@@ -259,6 +341,11 @@ class Executor:
         self.reaper.close()
         self.strays.close()
         self._memory.close_all()
+        for timer in self._finding:
+            timer.cancel()
+        for _, fds in self._intents.values():
+            for fd in fds.values():
+                os.close(fd)
         self._notify_folder.close()
         self._listening.close()
         self._fcgi.close()
@@ -285,6 +372,9 @@ class Executor:
     # --- spawn --------------------------------------------------------------------------------
 
     def _spawn(self, action: Spawn) -> None:
+        if action.invocation in self._intents:  # an earlier daemon was about to
+            self._find_born(action)
+            return
         mark = self.mark(action.invocation)
         account = action.config.user
         uid = account.uid if account is not None else os.geteuid()
@@ -296,6 +386,7 @@ class Executor:
             memory = self._count_memory(action, cgroup)
             child = self._make_child(action, mark, notices, cgroup)
         except Exception as error:
+            self._forget_intent(action.invocation)
             if notices is not None:
                 notices.close()
             if memory is not None:
@@ -324,6 +415,7 @@ class Executor:
         )
         self._by_pid[child.pid] = invocation
         self._by_name[action.name] = invocation
+        self._follow_up(invocation)
         self._submit(Spawned(action.name, action.invocation, child.pid))
         try:
             invocation.pipes = outlets.connect(
@@ -349,6 +441,280 @@ class Executor:
             loop.call_soon(self._ended, child.pid, ExitStatus(EXIT_NOT_SPAWNED))
         else:
             self.reaper.watch(child.pid)
+            self._hold_pidfd(invocation)
+
+    # --- what a successor needs ---------------------------------------------------------------
+
+    def _intend(
+        self, action: Spawn, mark: str, cgroup: Cgroup | None, pipes: Mapping[str, int]
+    ) -> None:
+        """Put on record that a child is about to be, and keep our ends of its pipes."""
+        if not self._keeper.recording:
+            return
+        number = action.invocation
+        intent = InvocationRecord(
+            name=action.name,
+            number=number,
+            mark=mark,
+            cgroup=None if cgroup is None else cgroup.path,
+            channels=tuple(pipes.keys() - {"stdin"}),
+        )
+        self._keeper.changed(f"{INVOCATION}{number}", lambda: INVOCATION_CODEC.encode(intent))
+        self._keeper.hold_all({_held(number, key): fd for key, fd in pipes.items()})
+        self._keeper.flush()
+
+    def _forget_intent(self, number: int) -> None:
+        for key in _HELD_KEYS:
+            self._keeper.drop(_held(number, key))
+        self._keeper.gone(f"{INVOCATION}{number}")
+
+    def _follow_up(self, invocation: Invocation) -> None:
+        """Keep the record of an invocation current from now on."""
+        self._by_number[invocation.number] = invocation
+        invocation.stdin.on_change = lambda: self._stdin_changed(invocation)
+        self._record(invocation)
+
+    def _record(self, invocation: Invocation) -> None:
+        if self._keeper.recording and invocation.number in self._by_number:
+            key = f"{INVOCATION}{invocation.number}"
+            self._keeper.changed(key, lambda: self._exported(invocation))
+
+    def _exported(self, invocation: Invocation) -> Plain:
+        if invocation.started is None and invocation.pid in self._by_pid:
+            entry = proctable.look_up(invocation.pid)
+            invocation.started = None if entry is None else entry.started
+        forgotten = self._outlets.get(invocation.name) is not invocation.outlets
+        record = InvocationRecord(
+            name=invocation.name,
+            number=invocation.number,
+            mark=invocation.mark,
+            pid=invocation.pid,
+            leader=invocation.leader,
+            started=invocation.started,
+            cgroup=None if invocation.cgroup is None else invocation.cgroup.path,
+            stdin=invocation.stdin.waiting,
+            channels=tuple(each.key_name for each in invocation.pipes if not each.closed),
+            left=any(each.left for each in invocation.pipes),
+            seen=invocation.seen,
+            killed=invocation.killed,
+            notices=None if invocation.notices is None else invocation.notices.path,
+            config=invocation.outlets.config if forgotten else None,
+            held=invocation.outlets.held() if forgotten else None,
+        )
+        return INVOCATION_CODEC.encode(record)
+
+    def _hold_pidfd(self, invocation: Invocation) -> None:
+        pidfd = self.reaper.pidfd(invocation.pid)
+        if pidfd is not None:
+            self._keeper.hold(_held(invocation.number, "pidfd"), pidfd)
+
+    def _stdin_changed(self, invocation: Invocation) -> None:
+        if invocation.stdin.fd is None:
+            self._keeper.drop(_held(invocation.number, "stdin"))
+        self._record(invocation)
+
+    def _pipe_closed(self, pipe: Pipe) -> None:
+        invocation = self._by_number.get(pipe.key // 2)
+        if invocation is None:
+            return
+        self._keeper.drop(_held(invocation.number, pipe.key_name))
+        self._record(invocation)
+        self._forget_if_over(invocation)
+
+    def _forget_if_over(self, invocation: Invocation) -> None:
+        """Forget an invocation of which nothing is left, its pipes included."""
+        if (
+            self._by_pid.get(invocation.pid) is invocation
+            or (invocation.name, invocation.number) in self._leaving
+            or not all(each.closed for each in invocation.pipes)
+        ):
+            return
+        if self._by_number.pop(invocation.number, None) is not None:
+            self._keeper.gone(f"{INVOCATION}{invocation.number}")
+
+    def files_held(self) -> None:
+        """What waits for FIFOs and terminals has changed."""
+        self._keeper.changed(_FILES, lambda: _FILES_CODEC.encode(OPEN_FILES.held()))
+
+    def export(self) -> Mapping[str, Plain]:
+        """Return the records of all invocations, and of what their channels hold."""
+        records: dict[str, Plain] = {
+            _EDGE: self._edge(),
+            _FILES: _FILES_CODEC.encode(OPEN_FILES.held()),
+        }
+        for number, invocation in self._by_number.items():
+            records[f"{INVOCATION}{number}"] = self._exported(invocation)
+        for name, outlets in self._outlets.items():
+            records[HELD + key_of(name)] = HELD_CODEC.encode(outlets.held())
+        return records
+
+    def descriptors(self) -> Mapping[str, int]:
+        """Return what is open of all invocations."""
+        found: dict[str, int] = {}
+        for invocation in self._by_number.values():
+            alive = self._by_pid.get(invocation.pid) is invocation
+            pidfd = self.reaper.pidfd(invocation.pid) if alive else None
+            found |= invocation.descriptors(pidfd)
+        return found
+
+    # --- what an earlier daemon left ----------------------------------------------------------
+
+    def restore(self, left: Inheritance, manager: Manager) -> None:
+        """Go on with the invocations of an earlier daemon. Nothing is read or reaped yet.
+
+        Raises:
+            HandoverError: What was left does not fit.
+        """
+        edge = decode_edge(left)
+        self._daemon_mark = edge.mark
+        self._notify_folder.adopt(edge.notify_folder)
+        held = decode_held(left)
+        files = _FILES_CODEC.decode(left.records.get(_FILES, []), _FILES, left.notes)
+        lost = OPEN_FILES.restore(files)
+        if lost:
+            self._report(Level.CRITICAL, f"{lost} bytes of output were lost in the handover")
+        for group in manager.groups.values():
+            for config in group.config.processes:
+                name = Namespec(group.config.name, config.name)
+                self._prepare(name, config, held.get(key_of(name)))
+            self._fcgi.add(group.config)
+        for record in decode_invocations(left, manager):
+            if record.pid:
+                self._restore(record, left, manager)
+            else:
+                self._intents[record.number] = record, self._take_pipes(record, left)
+
+    @staticmethod
+    def _take_pipes(record: InvocationRecord, left: Inheritance) -> dict[str, int]:
+        taken = {key: left.take(_held(record.number, key)) for key in _HELD_KEYS}
+        return {key: fd for key, fd in taken.items() if fd is not None}
+
+    def _restore(self, record: InvocationRecord, left: Inheritance, manager: Manager) -> None:
+        fds = self._take_pipes(record, left)
+        process = _process_of(record, manager)
+        alive = process is not None and process.invocation == record.number and process.pid != 0
+        leaving = process is not None and process.residue == record.number
+        self._go_on(record, fds, process, alive=alive, leaving=leaving, ours=left.in_place)
+
+    def _go_on(
+        self,
+        record: InvocationRecord,
+        fds: dict[str, int],
+        process: Process | None,
+        *,
+        alive: bool,
+        leaving: bool,
+        ours: bool,
+    ) -> Invocation:
+        name, number = record.name, record.number
+        outlets = self._outlets.get(name)
+        if record.config is not None or outlets is None:
+            config = record.config or (process.config if process is not None else None)
+            assert config is not None  # see `decode_invocations`
+            outlets = self._make_outlets(name, config, record.held)
+            self._detached.append(outlets)
+        config = outlets.config
+        account = config.user
+        uid = account.uid if account is not None else os.geteuid()
+        speaker = Speaker(name.process, record.mark, uid, record.leader, record.pid)
+        invocation = Invocation(
+            name=name,
+            number=number,
+            mark=record.mark,
+            pid=record.pid,
+            leader=record.leader,
+            containment=config.containment,
+            outlets=outlets,
+            stdin=StdinWriter(fds.pop("stdin", None), record.stdin),
+            pipes=[],
+            failure_fd=None,
+            speaker=speaker,
+            notices=None,
+            seen=dict(record.seen),
+            killed=record.killed,
+            cgroup=None if record.cgroup is None else Cgroup(record.cgroup),
+            adopted=record.adopted or not ours,
+            started=record.started,
+        )
+        notices = fds.pop("notices", None)
+        if notices is not None and record.notices is not None:
+            invocation.notices = self._notices(invocation, record.notices, notices)
+        self._by_number[number] = invocation
+        pidfd = fds.pop("pidfd", None)
+        if alive:
+            self._by_pid[record.pid] = invocation
+            self._by_name[name] = invocation
+            self.reaper.adopt(record.pid, pidfd, record.started)
+        elif pidfd is not None:
+            os.close(pidfd)
+        if leaving:
+            self._leaving[name, number] = invocation
+        invocation.pipes = outlets.resume(
+            fds.pop("stdout", None),
+            fds.pop("stderr", None),
+            record.pid,
+            record.mark,
+            self._pools.resumed(name) if alive else None,
+            number=number,
+            left=record.left,
+        )
+        self._follow_up(invocation)
+        if outlets in self._detached:
+            outlets.release()
+        if not alive and not leaving:
+            self._forget_if_over(invocation)
+        return invocation
+
+    def _notices(self, invocation: Invocation, path: str, fd: int) -> Notices:
+        name, number = invocation.name, invocation.number
+        notices = Notices(
+            path,
+            invocation.speaker,
+            lambda notice: self._notified(name, number, notice),
+            self._report,
+            fd=fd,
+        )
+        notices.start()
+        return notices
+
+    def settle(self, manager: Manager) -> None:
+        """Tell the core of children that it counts on and that nobody knows."""
+        for process in (*manager.processes.values(), *manager.ghosts.values()):
+            known = self._by_number.get(process.invocation)
+            if process.pid and (known is None or known.name != process.name):
+                self._report(
+                    Level.CRITICAL,
+                    f"nothing is known of '{process.name.process}' ({process.pid}) any more",
+                )
+                self._submit(Exited(process.name, process.invocation, ExitStatus(None)))
+
+    def _find_born(self, action: Spawn, waited: float = 0.0) -> None:
+        """Find out whether the child of an intent came to be, and answer the core.
+
+        As long as somebody holds the other end of its output, a child may be on its way.
+        """
+        record, fds = self._intents[action.invocation]
+        assignment = f"{environment.INVOCATION_VARIABLE}={record.mark}".encode()
+        pid = _born(record.cgroup, assignment)
+        if pid is None and waited < _BORN_WITHIN and not _is_deserted(fds.get("stdout")):
+            loop = asyncio.get_running_loop()
+            self._finding = [each for each in self._finding if not each.cancelled()]
+            self._finding.append(
+                loop.call_later(_BORN_PAUSE, self._find_born, action, waited + _BORN_PAUSE)
+            )
+            return
+        del self._intents[action.invocation]
+        entry = None if pid is None else proctable.look_up(pid)
+        if entry is None:
+            for fd in fds.values():
+                os.close(fd)
+            self._forget_intent(action.invocation)
+            self._submit(SpawnFailed(action.name, action.invocation, _NOT_BORN))
+            return
+        record = replace(record, pid=entry.pid, leader=entry.pid, started=entry.started)
+        self._report(Level.WARN, f"found '{action.name.process}' ({entry.pid}), just started")
+        self._go_on(record, fds, None, alive=True, leaving=False, ours=False)
+        self._submit(Spawned(action.name, action.invocation, entry.pid))
 
     def _make_cgroup(self, action: Spawn) -> Cgroup | None:
         if self._cgroups is None:
@@ -395,7 +761,16 @@ class Executor:
             entry = None
             if self._cgroups is not None and cgroup is not None:
                 entry = self._cgroups.entry(cgroup)
-            return spawn(config, command, variables, self._limits, sockets, stdin, entry)
+            return spawn(
+                config,
+                command,
+                variables,
+                self._limits,
+                sockets,
+                stdin,
+                entry,
+                lambda pipes: self._intend(action, mark, cgroup, pipes),
+            )
         except SpawnError:
             self._fcgi.release(action.name)
             outlets.close_idle()
@@ -420,7 +795,12 @@ class Executor:
                 f"cannot make the notify socket of '{name.process}': {error}"
             ) from None
         notices.start()
+        self._keeper.changed(_EDGE, self._edge)
+        self._keeper.hold(_held(number, "notices"), notices.fd)
         return notices
+
+    def _edge(self) -> Plain:
+        return _EDGE_CODEC.encode(Edge(self._daemon_mark, self._notify_folder.made))
 
     def _notified(self, name: Namespec, number: int, notice: Notice) -> None:
         invocation = self._by_name.get(name)
@@ -441,6 +821,9 @@ class Executor:
         del self._by_pid[invocation.pid]
         self._by_pid[pid] = invocation
         invocation.pid = invocation.speaker.main = pid
+        invocation.started = None
+        self._hold_pidfd(invocation)
+        self._record(invocation)
         return True
 
     def _report_failure(self, invocation: Invocation, failure: Failure) -> None:
@@ -452,7 +835,8 @@ class Executor:
         """Whether a child is the main process of a program, or a helper of the daemon."""
         return pid in self._by_pid or pid in self._helpers
 
-    def _watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
+    def watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
+        """Wait for the end of a child that is no program."""
         self._helpers[pid] = ended
         self.reaper.watch(pid)
 
@@ -466,6 +850,7 @@ class Executor:
         if invocation.pid != pid:
             return  # it said which process is the main one now
         del self._by_pid[pid]
+        self._keeper.drop(_held(invocation.number, "pidfd"))
         if self._by_name.get(invocation.name) is invocation:
             del self._by_name[invocation.name]
         if invocation.containment is Containment.TREE:
@@ -480,6 +865,8 @@ class Executor:
             )
         if self._outlets.get(invocation.name) is invocation.outlets:  # else it is forgotten
             self.last_output.end(invocation.name, invocation.outlets.paths())
+        self._record(invocation)
+        self._forget_if_over(invocation)
         self._pools.ended(invocation.name)
         self._fcgi.release(invocation.name)
         oom = self._ran_out_of_memory(invocation, status)
@@ -511,7 +898,9 @@ class Executor:
         """Let go of the child's stdin, and read what it left in its pipes."""
         invocation.stdin.close()
         if invocation.notices is not None:
+            self._keeper.drop(_held(invocation.number, "notices"))
             invocation.notices.close()
+            invocation.notices = None
         for pipe in invocation.pipes:
             invocation.outlets.drain(pipe)
         if invocation.failure_fd is not None:
@@ -521,7 +910,11 @@ class Executor:
                 self._report_failure(invocation, failure)
 
     def _end_strays(self, action: EndStrays) -> None:
-        invocation = self._leaving[action.name, action.invocation]
+        found = self._leaving.get((action.name, action.invocation))
+        if found is None:  # an earlier daemon left no more than the order
+            self._submit(Cleared(action.name, action.invocation))
+            return
+        invocation = found
         name, leader = action.name.process, invocation.leader
 
         def done(ended: int) -> None:
@@ -554,6 +947,8 @@ class Executor:
         del self._leaving[invocation.name, invocation.number]
         for pipe in list(invocation.pipes):
             invocation.outlets.finish(pipe)
+        self._record(invocation)
+        self._forget_if_over(invocation)
         if invocation.name not in self._outlets:
             self._forget_cgroup(invocation.name)
         self._submit(Cleared(invocation.name, invocation.number, ended))
@@ -566,6 +961,10 @@ class Executor:
         self.readback.forget(name)
         self.last_output.forget(name)
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
+        self._keeper.gone(HELD + key_of(name))
+        for invocation in self._by_number.values():
+            if invocation.outlets is outlets:
+                self._record(invocation)
         self._forget_cgroup(name)
 
     def _forget_cgroup(self, name: Namespec) -> None:
@@ -583,14 +982,16 @@ class Executor:
             self._prepare_end(invocation)
         if action.purpose is Purpose.KILL:
             invocation.killed = True
+        self._record(invocation)
         if invocation.pid != invocation.leader:
             self.reaper.child_ended()  # the end of one that is not ours may wait to be noticed
         try:
             group = _group(invocation) if action.to_group else None
             if group is not None:
+                self.reaper.send(action.pid, 0)
                 os.killpg(group, action.signal)
             else:
-                os.kill(action.pid, action.signal)
+                self.reaper.send(action.pid, action.signal)
         except ProcessLookupError as error:
             self._report_gone(action, str(error))
         except OSError as error:
@@ -611,6 +1012,68 @@ class Executor:
             f"unable to signal {action.name.process} (pid {action.pid}), "
             f"it probably {just} exited on its own: {error}",
         )
+
+
+def decode_edge(left: Inheritance) -> Edge:
+    """Return what was handed on of the edge as a whole. Raises HandoverError."""
+    found: Edge = _EDGE_CODEC.decode(left.records.get(_EDGE), _EDGE, left.notes)
+    return found
+
+
+def decode_held(left: Inheritance) -> dict[str, HeldOutlets]:
+    """Return what the channels of each process held. Raises HandoverError."""
+    return {
+        key: HELD_CODEC.decode(plain, HELD + key, left.notes)
+        for key, plain in left.table(HELD).items()
+    }
+
+
+def decode_invocations(left: Inheritance, manager: Manager) -> list[InvocationRecord]:
+    """Return the invocations that an earlier daemon left, the eldest first.
+
+    Raises:
+        HandoverError: They do not fit, or nothing says what one is of.
+    """
+    records: list[InvocationRecord] = [
+        INVOCATION_CODEC.decode(plain, INVOCATION + key, left.notes)
+        for key, plain in left.table(INVOCATION).items()
+    ]
+    for record in records:
+        known = record.name in manager.processes or _process_of(record, manager) is not None
+        if record.config is None and not known:
+            raise HandoverError(f"{INVOCATION}{record.number}: nothing says what {record.name} is")
+    return sorted(records, key=lambda record: record.number)
+
+
+def _process_of(record: InvocationRecord, manager: Manager) -> Process | None:
+    """Return the process, or what is left of it, that an invocation is of."""
+    candidates = (manager.processes.get(record.name), manager.ghosts.get(record.name))
+    for process in candidates:
+        if process is not None and record.number in (process.residue, process.invocation):
+            return process
+    return None
+
+
+def _born(cgroup: str | None, assignment: bytes) -> int | None:
+    """Return the main process among those of an invocation, None where there is none.
+
+    It is the one that leads the group, else the eldest.
+    """
+    inside = Cgroup(cgroup).all_pids() if cgroup is not None else []
+    pids = inside or [pid for pid in proctable.pids() if proctable.has_variable(pid, assignment)]
+    found = [entry for entry in map(proctable.look_up, pids) if entry is not None]
+    alive = [entry for entry in found if not entry.zombie]
+    alive.sort(key=lambda entry: (entry.group != entry.pid, entry.started, entry.pid))
+    return alive[0].pid if alive else None
+
+
+def _is_deserted(fd: int | None) -> bool:
+    """Whether nobody holds the other end of a pipe that we read."""
+    if fd is None:
+        return True
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _group(invocation: Invocation) -> int | None:

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import field
 from typing import NamedTuple, Protocol, TypeVar
 
+from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import HandoverError
 from sdsuper.handover import box as boxes
@@ -34,6 +35,8 @@ from sdsuper.handover import store as stores
 from sdsuper.handover.box import Box, BoxFullError
 from sdsuper.handover.codec import Notes, Plain
 from sdsuper.handover.store import Store
+from sdsuper.logs.stage import NAMES as STAGE_NAMES
+from sdsuper.logs.stage import STAGE, StageError
 from sdsuper.systemd import fdstore
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.sockets import Passed
@@ -49,6 +52,12 @@ _PATIENCE = 1.0
 
 Report = Callable[[Level, str], None]
 T = TypeVar("T")
+
+
+STORED = "stored"
+"""The record of names in systemd's store that a successor has no use for."""
+
+_STAGE = "stage"
 
 
 class Part(Protocol):
@@ -90,6 +99,21 @@ class Keeper:
         self._changed: dict[str, Callable[[], Plain]] = {}
         self._gone: dict[str, None] = {}
         self._flushing = False
+
+    @property
+    def enabled(self) -> bool:
+        """Whether systemd is to keep what a killed daemon leaves."""
+        return self._enabled
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Names in systemd's store at this moment."""
+        names = []
+        if self._store is not None:
+            names.append(f"{_STORE}{self._store.generation}")
+        if self._box is not None:
+            names.append(f"{_BOX}{self._box.generation}")
+        return tuple(names)
 
     def register(self, part: Part) -> None:
         """Hand on what a part exports, too."""
@@ -150,6 +174,8 @@ class Keeper:
             tell()
         if self._store is not None and (self._changed or self._gone):
             records = {key: export() for key, export in self._changed.items()}
+            if STAGE.active:
+                records[_STAGE] = STAGE.fed
             gone = tuple(self._gone)
             self._changed.clear()
             self._gone.clear()
@@ -270,7 +296,7 @@ class Keeper:
         try:
             for part in self._parts:
                 store.append(part.export())
-            store.append(records)
+            store.append({**records, _STAGE: STAGE.fed})
             box = Box(newest + 1)
         except BaseException:
             store.close()
@@ -278,7 +304,7 @@ class Keeper:
         try:
             for part in self._parts:
                 box.put(part.descriptors())
-            box.put(fds)
+            box.put({**STAGE.fds(), **fds})
         except BaseException:
             store.close()
             box.close()
@@ -325,6 +351,22 @@ class Snapshot(NamedTuple):
         return ",".join(map(str, self.descriptors))
 
 
+def resume_stage(left: Inheritance) -> None:
+    """Go on with the stage of an earlier daemon; where it had none we have none either.
+
+    Raises:
+        HandoverError: It is none of ours.
+    """
+    fds = {name: fd for name in STAGE_NAMES if (fd := left.take(name)) is not None}
+    if not fds:
+        return
+    fed = left.records.get(_STAGE)
+    try:
+        STAGE.resume(fds, fed if isinstance(fed, int) else 0)
+    except StageError as error:
+        raise HandoverError(str(error)) from None
+
+
 # --- what was left to us --------------------------------------------------------------------------
 
 
@@ -339,6 +381,7 @@ class Inheritance:
         in_place: It was this very process: its children are ours.
         stored: Names in systemd's store that are of no use once we have our own.
         notes: What of it nobody knows.
+        limits: Our own limit of descriptors, raised for what is here.
     """
 
     records: dict[str, Plain]
@@ -347,6 +390,7 @@ class Inheritance:
     in_place: bool
     stored: tuple[str, ...] = ()
     notes: Notes = field(default_factory=list)
+    limits: DescriptorLimit | None = None
 
     def table(self, prefix: str) -> dict[str, Plain]:
         """Return the records whose keys begin so, by the rest of their keys."""
@@ -418,7 +462,8 @@ def _receive_in_place(given: str, passed: Sequence[Passed]) -> Received:
         return Received(None, tuple(passed), str(error), in_place=True)
     finally:
         _close_all(fds)
-    left = Inheritance(snapshot.records, found, snapshot.generation, in_place=True)
+    stored = tuple(each for each in snapshot.records.get(STORED, ()) if isinstance(each, str))
+    left = Inheritance(snapshot.records, found, snapshot.generation, in_place=True, stored=stored)
     return Received(left, tuple(passed), in_place=True)
 
 

@@ -8,6 +8,8 @@ time-out, and with a deadline it sleeps until that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import enum
 import os
 import time
 import traceback
@@ -32,9 +34,11 @@ from sdsuper.core.history import DAEMON, Requester
 from sdsuper.core.manager import Manager
 from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState, ProcessState
+from sdsuper.daemon import reexec
 from sdsuper.daemon.command import resolve_command
 from sdsuper.daemon.containment import Containment
 from sdsuper.daemon.execute import Executor
+from sdsuper.daemon.handover import STORED, Inheritance, Keeper, resume_stage
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.ownjournal import OwnJournal
 from sdsuper.daemon.ownlog import OwnLog
@@ -42,12 +46,15 @@ from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.readback import Readback, clearing
+from sdsuper.daemon.records import ConfigRecords, CoreRecords, restored_manager
 from sdsuper.daemon.reload import Source
-from sdsuper.daemon.service import Service
+from sdsuper.daemon.service import SERVICE, SERVICE_CODEC, HeldService, Service
 from sdsuper.daemon.statelog import StateChange
-from sdsuper.errors import SdsuperError
+from sdsuper.errors import HandoverError, SdsuperError
+from sdsuper.handover.codec import Plain
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
+from sdsuper.logs.stage import STAGE
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.watchdog import Health
@@ -67,6 +74,18 @@ class _Waiter:
         self.future = future
 
 
+class End(enum.Enum):
+    """What follows the end of a daemon's loop.
+
+    Attributes:
+        SUCCESSION: New code takes its place; nothing is stopped.
+    """
+
+    STOP = "stop"
+    RESTART = "restart"
+    SUCCESSION = "succession"
+
+
 class Daemon:
     """The running daemon: the only owner of a Manager. All calls are made from its loop.
 
@@ -77,6 +96,8 @@ class Daemon:
         server_url: What children get as SUPERVISOR_SERVER_URL, None without a server.
         pools: The event listeners.
         service: What is told of the daemon to whoever started it.
+        keeper: Takes what a successor needs.
+        command: How a successor is started.
         updating: Held while groups are replaced: a second update at the same time would take for
             stopped what the first one is about to start again.
     """
@@ -93,9 +114,22 @@ class Daemon:
         up: bool = False,
         journal_directory: str = "",
         cgroups: Containment | None = None,
+        keeper: Keeper | None = None,
+        left: Inheritance | None = None,
+        command: reexec.Command | None = None,
     ) -> None:
-        self.manager = Manager()
+        self._left = left
+        self.manager = Manager() if left is None else restored_manager(left)
         self.settings: DaemonConfig = source.config.daemon
+        self.keeper = keeper or Keeper(log.log, notifier, enabled=False)
+        self._core_records = CoreRecords(self.keeper, self.manager)
+        self._config_records = ConfigRecords(self.keeper, self.manager, lambda: source.config)
+        self.keeper.register(self._core_records)
+        self.keeper.register(self._config_records)
+        self.keeper.before_flush += [self._core_records.tell, self._config_records.tell]
+        self.command = command or reexec.Command.of_this_process()
+        self._succession: asyncio.Task[None] | None = None
+        self._asked: asyncio.Task[None] | None = None
         self.log = log
         self.server_url = server_url
         self.on_reopen: list[Callable[[], None]] = []
@@ -110,9 +144,14 @@ class Daemon:
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._flush_timer: asyncio.TimerHandle | None = None
         self._pump = JournalPump(JOURNAL, self.report)
-        self._finished: asyncio.Future[bool] | None = None
+        self._finished: asyncio.Future[End] | None = None
         self.pools = EventPools(
-            self.settings.identifier, self.now, self._is_running, self._send_event, self.report
+            self.settings.identifier,
+            self.now,
+            self._is_running,
+            self._send_event,
+            self.report,
+            self.keeper,
         )
         self.service = Service(
             self.manager,
@@ -122,6 +161,7 @@ class Daemon:
             self.request_shutdown,
             up=up,
         )
+        self.keeper.register(self.service)
         self.subscribe(Event, self.service.saw)
         self._executor = Executor(
             self.settings,
@@ -135,6 +175,7 @@ class Daemon:
             use_pidfds=use_pidfds,
             journal_directory=journal_directory,
             cgroups=cgroups,
+            keeper=self.keeper,
         )
         self._journal = log.journal or OwnJournal()
         if log.journal is not None or self.settings.journal:
@@ -143,26 +184,84 @@ class Daemon:
     # --- life ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Make the configured groups active and start what starts by itself."""
+        """Make the configured groups active and start what starts by itself.
+
+        Where an earlier daemon left something, go on with that instead.
+
+        Raises:
+            HandoverError: What was left does not fit.
+        """
         self._finished = asyncio.get_running_loop().create_future()
         OPEN_FILES.on_waiting = self._flush_soon
+        OPEN_FILES.on_held = self._executor.files_held
+        STAGE.before_commit = self.keeper.flush
         self._pump.start()
+        left, self._left = self._left, None
+        if left is not None:
+            self._go_on(left)
+            return
+        self._open_stage()
         for group in self.config.groups:
             self.add_group(group)
         self.pools.start()
         self.service.starting(self._health)
+        self.keeper.begin()
         self.submit(DaemonStarted())
         self.service.started()
 
-    async def finished(self) -> bool:
-        """Wait for the end; return whether to start anew."""
+    def _open_stage(self) -> None:
+        if self.keeper.enabled and not STAGE.active:
+            try:
+                STAGE.open()
+            except OSError as error:
+                self.report(Level.WARN, f"output may be lost if this daemon is killed: {error}")
+
+    def _go_on(self, left: Inheritance) -> None:
+        """Go on where an earlier daemon ended.
+
+        Raises:
+            HandoverError: What was left does not fit.
+        """
+        manager = self.manager
+        resume_stage(left)
+        self.pools.restore(left, [group.config for group in manager.groups.values()])
+        self._executor.restore(left, manager)
+        pending = STAGE.abandon()
+        if pending is not None:
+            lost = len(pending.data)
+            self.report(Level.CRITICAL, f"{lost} bytes of output were lost: nobody knows whose")
+        self._open_stage()
+        held: HeldService = SERVICE_CODEC.decode(left.records.get(SERVICE), SERVICE)
+        self.service.resume(held, self._health)
+        left.close()
+        for note in left.notes:
+            self.report(Level.INFO, f"handover: {note}")
+        self.keeper.begin(left.stored)
+        self.report(Level.INFO, f"going on with {self._counted()}")
+        self.pools.start()
+        self._handling = True
+        for action in manager.owed():
+            self._execute(action)
+        self._handling = False
+        self._executor.settle(manager)
+        self._drain()
+        self.child_ended()
+        self.service.started()
+
+    def _counted(self) -> str:
+        alive = sum(1 for process in self.manager.processes.values() if process.pid)
+        return "1 running process" if alive == 1 else f"{alive} running processes"
+
+    async def finished(self) -> End:
+        """Wait for the end; return what is to follow."""
         if self._finished is None:
             raise RuntimeError("the daemon was not started")
         return await self._finished
 
     def close(self) -> None:
         """Let go of everything that the loop holds."""
-        OPEN_FILES.on_waiting = None
+        OPEN_FILES.on_waiting = OPEN_FILES.on_held = None
+        STAGE.before_commit = None
         self._pump.stop()
         self.service.close()
         for timer in (self._timer, self._flush_timer):
@@ -170,6 +269,10 @@ class Daemon:
                 timer.cancel()
         self.pools.close()
         self._executor.close()
+        if self._succession is not None:
+            self._succession.cancel()
+        self.keeper.forget()
+        STAGE.close()
 
     def _flush_soon(self) -> None:
         if self._flush_timer is None:
@@ -182,8 +285,11 @@ class Daemon:
             self._flush_soon()
 
     def _finish(self, restart: bool) -> None:
+        self._end(End.RESTART if restart else End.STOP)
+
+    def _end(self, end: End) -> None:
         if self._finished is not None and not self._finished.done():
-            self._finished.set_result(restart)
+            self._finished.set_result(end)
 
     # --- facts --------------------------------------------------------------------------------
 
@@ -197,8 +303,10 @@ class Daemon:
         From within the handling of another fact it is queued, and handled after that one.
         """
         self._facts.append(fact)
-        if self._handling:
-            return
+        if not self._handling:
+            self._drain()
+
+    def _drain(self) -> None:
         self._handling = True
         try:
             while self._facts:
@@ -206,6 +314,7 @@ class Daemon:
                     self._execute(action)
         finally:
             self._handling = False
+        self.keeper.flush()
         self._arm()
         self._wake()
 
@@ -383,6 +492,59 @@ class Daemon:
         self._source.prepare_restart(self.report)
         self.submit(RestartRequested(by))
         self.service.restarting()
+
+    # --- making way for a successor -----------------------------------------------------------
+
+    async def make_way(self) -> None:
+        """Let the code on disk take this daemon's place, in this process; programs go on.
+
+        Returns when the new code has agreed: it takes over as soon as replies under way are
+        finished.
+
+        Raises:
+            HandoverError: It does not agree, or this daemon is ending. Everything goes on.
+        """
+        if self._succession is None or self._succession.done():
+            self._succession = asyncio.ensure_future(self._ask_successor())
+        await asyncio.shield(self._succession)
+
+    async def _ask_successor(self) -> None:
+        if self.state is not ManagerState.RUNNING:
+            raise HandoverError("this daemon is stopping everything")
+        self.service.making_way()
+        try:
+            with self.keeper.snapshot({}, {}) as snapshot:
+                await reexec.ask(self.command, snapshot, self._executor.watch_helper)
+        except HandoverError as error:
+            self.report(Level.CRITICAL, f"re-exec refused, everything goes on as it was: {error}")
+            self.service.staying()
+            raise
+        self.report(Level.INFO, f"the code of {self.command.path} takes over")
+        self._end(End.SUCCESSION)
+
+    def succeed(self, records: Mapping[str, Plain], fds: Mapping[str, int]) -> None:
+        """Execute the successor; returns only if that fails, and then everything goes on.
+
+        Args:
+            records: What the parts of this daemon do not record.
+            fds: Descriptors that they do not hand on.
+        """
+        records = {**records, STORED: list(self.keeper.stored)}
+        try:
+            with self.keeper.snapshot(records, fds) as snapshot:
+                reexec.become(self.command, snapshot)
+        except HandoverError as error:
+            self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was: {error}")
+        self._finished = asyncio.get_running_loop().create_future()
+        self.service.staying()
+
+    def reexec_if_possible(self) -> None:
+        """Let the code on disk take this daemon's place, unless it refuses; the log tells it."""
+        self._asked = asyncio.ensure_future(self._make_way_or_tell())
+
+    async def _make_way_or_tell(self) -> None:
+        with contextlib.suppress(HandoverError):  # the log has it
+            await self.make_way()
 
     # --- what signals ask for -----------------------------------------------------------------
 

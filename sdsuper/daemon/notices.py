@@ -88,6 +88,15 @@ class NotifyFolder:
         self._environ = environ
         self._path: str | None = None
 
+    @property
+    def made(self) -> str | None:
+        """The directory, None as long as none was asked for."""
+        return self._path
+
+    def adopt(self, path: str | None) -> None:
+        """Go on with the directory of an earlier daemon: its sockets are in use."""
+        self._path = path
+
     def path(self, name: str) -> str:
         """Return the path for a socket.
 
@@ -133,6 +142,7 @@ class Notices:
         speaker: Who may use it; its pids may be filled in later.
         heard: Called with each message that counts.
         report: Writes to the daemon's log.
+        fd: The socket, where an earlier daemon has made it.
 
     Raises:
         OSError: The socket cannot be made.
@@ -144,13 +154,19 @@ class Notices:
         speaker: Speaker,
         heard: Callable[[Notice], None],
         report: Callable[[Level, str], None],
+        fd: int | None = None,
     ) -> None:
-        self._socket = NotifySocket(path, speaker.uid)
+        self._socket = NotifySocket(path, speaker.uid, fd)
         self._speaker = speaker
         self._heard = heard
         self._report = report
         self._refused = False
         self._closed = False
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the socket."""
+        return self._socket.fd
 
     @property
     def path(self) -> str:

@@ -67,6 +67,11 @@ class Pipe:
     left: bool = False
     pause: asyncio.TimerHandle | None = None
 
+    @property
+    def key_name(self) -> ChannelName:
+        """The channel it feeds."""
+        return "stderr" if self.key % 2 else "stdout"
+
     def read_ready(self) -> bool:
         """Take what is there, up to a bound. Returns False at the end of the stream."""
         self.channel.attribute(self.pid, self.invocation)
@@ -109,8 +114,10 @@ class Outlets:
         held: What the same process held in an earlier daemon, None for a new one.
 
     Attributes:
+        config: The configuration.
         on_held: Called when what `held` returns has changed and must be put on record: by the
             next `STAGE.before_commit`, or the end of the turn.
+        on_closed: Called when a pipe was read to its end and closed.
     """
 
     def __init__(
@@ -124,7 +131,9 @@ class Outlets:
         echo: bool,
         held: HeldOutlets | None = None,
     ) -> None:
+        self.config = config
         self.on_held: Callable[[], None] | None = None
+        self.on_closed: Callable[[Pipe], None] | None = None
         self._held = HeldOutlets() if held is None else held
         self._recorded = Threshold()
         self._name = name
@@ -395,6 +404,8 @@ class Outlets:
             asyncio.get_running_loop().remove_reader(pipe.fd)
         pipe.close()
         self._pipes.remove(pipe)
+        if self.on_closed is not None:
+            self.on_closed(pipe)
         self._report(Level.DEBUG, f"fd {pipe.fd} closed, stopped monitoring {self._name}")
         self.close_idle()
 

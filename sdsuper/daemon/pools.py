@@ -13,23 +13,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 
 from sdsuper.config.model import GroupConfig
-from sdsuper.core.events import Event
+from sdsuper.core.events import Event, event_types
+from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.plugins import MODULES
 from sdsuper.dataclass import dataclass
+from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.listeners.pool import Pool, Waiting, envelope
 from sdsuper.listeners.protocol import (
     BadResult,
     Happening,
+    HeldProtocol,
     ListenerProtocol,
     ListenerState,
     Moved,
     Result,
 )
 from sdsuper.listeners.ticks import KINDS, Ticker, wait
+from sdsuper.systemd.notify import Notifier
 from sdsuper.values import Instant, Level, Namespec
 
 DEFAULT_HANDLER = "supervisor.dispatchers:default_handler"
@@ -79,6 +83,110 @@ class _Served:
     handler: Handler
     members: dict[Namespec, Member] = field(default_factory=dict)
 
+    def unfinished(self) -> list[Waiting]:
+        """Return the events that are not over: those that wait, and those that are worked on."""
+        at_work = [each.sent for each in self.members.values() if each.sent is not None]
+        return [*at_work, *self.pool.all()]
+
+    def held(self) -> HeldPool:
+        """Return what a successor goes on with, beside the events themselves."""
+        members = {
+            member.name: HeldMember(
+                None if member.protocol is None else member.protocol.held(),
+                None if member.sent is None else member.sent.poolserial,
+                member.deaf,
+            )
+            for member in self.members.values()
+        }
+        return HeldPool(self.pool.poolserial, self.pool.dropped, members)
+
+    def restore(self, held: HeldPool, events: dict[int, Waiting]) -> None:
+        """Go on from there.
+
+        Args:
+            held: As `held` returned it.
+            events: Those that are not over, by their number in the pool.
+        """
+        for name, each in held.members.items():
+            member = self.members.get(name)
+            if member is not None:
+                member.protocol = None if each.protocol is None else ListenerProtocol(each.protocol)
+                member.sent = None if each.sent is None else events.pop(each.sent, None)
+                member.deaf = each.deaf
+        poolserial = max([held.poolserial, *(number + 1 for number in events)])
+        waiting = [events[number] for number in sorted(events)]
+        self.pool.restore(waiting, poolserial, held.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMember:
+    """One process of a pool, as it is handed on.
+
+    Attributes:
+        sent: The number in the pool of the event that it is working on.
+    """
+
+    protocol: HeldProtocol | None
+    sent: int | None
+    deaf: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPool:
+    """A pool as it is handed on, beside its events."""
+
+    poolserial: int
+    dropped: int
+    members: dict[Namespec, HeldMember]
+
+
+_POOL, _EVENT, _SERIAL = "pool/", "event/", "serial"
+_POOL_CODEC = codec_of(HeldPool)
+
+
+def _event_key(pool: Pool, waiting: Waiting) -> str:
+    return f"{_EVENT}{pool.name}/{waiting.poolserial}"
+
+
+def _encode(waiting: Waiting) -> Plain:
+    """Return an event as it is handed on; None where no plain data stands for it."""
+    event = waiting.event
+    try:
+        plain = codec_of(type(event)).encode(event)
+    except TypeError:
+        return None
+    return [event.eventname, plain, waiting.serial, waiting.poolserial]
+
+
+def _events(left: Inheritance, prefix: str) -> dict[int, Waiting]:
+    """Return the events of a pool that are not over, by their number in it."""
+    kinds = event_types()
+    found = {}
+    for key, plain in left.table(prefix).items():
+        kind = kinds.get(plain[0]) if isinstance(plain, list) and len(plain) == _PARTS else None
+        if kind is None:
+            left.notes.append(f"{prefix}{key}: an event that is not known here")
+            continue
+        event = codec_of(kind).decode(plain[1], prefix + key, left.notes)
+        found[plain[3]] = Waiting(event, plain[2], plain[3])
+    return found
+
+
+_PARTS = 4
+
+
+def decode_pools(left: Inheritance) -> None:
+    """Read what was handed on of all pools. Raises HandoverError."""
+    for name, plain in left.table(_POOL).items():
+        _POOL_CODEC.decode(plain, _POOL + name)
+        _events(left, f"{_EVENT}{name}/")
+
+
+def _pass_over(serial: int) -> None:
+    """Let the next event have a number above one that was given out by an earlier daemon."""
+    global _SERIALS
+    _SERIALS = itertools.count(max(serial + 1, next(_SERIALS)))
+
 
 class EventPools:
     """All pools of the daemon.
@@ -89,6 +197,7 @@ class EventPools:
         is_running: Whether a process is RUNNING.
         write: Sends bytes to the stdin of a process; raises BrokenPipeError where it has none.
         report: Writes to the daemon's log.
+        keeper: Takes what a successor needs.
 
     Attributes:
         shown: Makes of an event what handlers of others take for one.
@@ -101,7 +210,10 @@ class EventPools:
         is_running: Callable[[Namespec], bool],
         write: Callable[[Namespec, bytes], None],
         report: Callable[[Level, str], None],
+        keeper: Keeper | None = None,
     ) -> None:
+        self._keeper = keeper or Keeper(report, Notifier({}), enabled=False)
+        self._keeper.register(self)
         self._identifier = identifier
         self._now = now
         self._is_running = is_running
@@ -109,6 +221,7 @@ class EventPools:
         self._report = report
         self.shown: Callable[[Event], Event] = lambda event: event
         self._pools: dict[str, _Served] = {}
+        self._serial = -1  # of the newest event
         self._due: asyncio.Handle | None = None
         self._ticker: Ticker | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -122,7 +235,9 @@ class EventPools:
         pool = Pool(group.name, group.pool)
         names = [Namespec(group.name, each.name) for each in group.processes]
         handler = self._find_handler(group.name, group.pool.result_handler)
-        self._pools[group.name] = _Served(pool, handler, {name: Member(name) for name in names})
+        served = _Served(pool, handler, {name: Member(name) for name in names})
+        self._pools[group.name] = served
+        self._record(served)
         if any(character.isspace() for character in self._identifier):
             self._report(
                 Level.WARN,
@@ -147,7 +262,11 @@ class EventPools:
 
     def remove(self, group: str) -> None:
         """Forget a pool; what waits for it is forgotten, too."""
-        self._pools.pop(group, None)
+        served = self._pools.pop(group, None)
+        if served is not None:
+            for waiting in served.unfinished():
+                self._keeper.gone(_event_key(served.pool, waiting))
+            self._keeper.gone(_POOL + group)
         self._arm_ticks()
 
     def all(self) -> list[Pool]:
@@ -172,13 +291,17 @@ class EventPools:
         serial = None
         for served in self._pools.values():
             if served.pool.wants(type(event)):
-                serial = next(_SERIALS) if serial is None else serial
+                if serial is None:
+                    serial = self._serial = next(_SERIALS)
                 self._tell_overflow(served.pool, served.pool.add(event, serial))
+                self._record_event(served.pool, served.pool.newest)
+                self._record(served)
         if serial is not None:
             self._deliver_soon()
 
     def _tell_overflow(self, pool: Pool, forgotten: Waiting | None) -> None:
         if forgotten is not None:
+            self._keeper.gone(_event_key(pool, forgotten))
             self._report(
                 Level.ERROR,
                 f"pool {pool.name} event buffer overflowed, discarding event {forgotten.serial}",
@@ -229,6 +352,8 @@ class EventPools:
             return False
         self._tell_move(name, member.protocol.event_sent())
         member.sent = waiting
+        self._record(served)
+        self._keeper.flush()
         self._report(Level.DEBUG, f"event {waiting.serial} sent to listener {name}")
         return True
 
@@ -236,18 +361,29 @@ class EventPools:
 
     def session(self, name: Namespec) -> Callable[[bytes], None] | None:
         """Begin with a new invocation; return what takes its stdout, None for no listener."""
+        return self._session(name, new=True)
+
+    def resumed(self, name: Namespec) -> Callable[[bytes], None] | None:
+        """Go on with an invocation of an earlier daemon, as `restore` found it."""
+        return self._session(name, new=False)
+
+    def _session(self, name: Namespec, *, new: bool) -> Callable[[bytes], None] | None:
         served = self._pools.get(name.group)
         if served is None or name not in served.members:
             return None
         member = served.members[name]
-        protocol = member.protocol = ListenerProtocol()
-        member.deaf = False
+        if new or member.protocol is None:
+            member.protocol = ListenerProtocol()
+            member.deaf = False
+            self._record(served)
+        protocol = member.protocol
 
         def heard(data: bytes) -> None:
             # What an earlier invocation left behind may say must not count as this one's.
             if member.protocol is protocol:
                 for happening in protocol.feed(data):
                     self._happened(served, member, happening)
+                self._record(served)
 
         return heard
 
@@ -259,6 +395,7 @@ class EventPools:
             return
         member.protocol = None
         self._reject(served, member)
+        self._record(served)
 
     def _happened(self, served: _Served, member: Member, happening: Happening) -> None:
         name = member.name.process
@@ -295,6 +432,7 @@ class EventPools:
             self._reject(served, member)
             return
         member.sent = None
+        self._keeper.gone(_event_key(served.pool, waiting))
         self._report(Level.DEBUG, f"{name}: event was processed")
 
     def _reject(self, served: _Served, member: Member) -> None:
@@ -319,6 +457,53 @@ class EventPools:
                 f"{name}: has entered the UNKNOWN state and will no longer receive events, "
                 "this usually indicates the process violated the eventlistener protocol",
             )
+
+    # --- what a successor needs -----------------------------------------------------------------
+
+    def _record(self, served: _Served) -> None:
+        key = _POOL + served.pool.name
+        self._keeper.changed(key, lambda: _POOL_CODEC.encode(served.held()))
+
+    def _record_event(self, pool: Pool, waiting: Waiting) -> None:
+        if self._keeper.recording:
+            self._keeper.changed(_event_key(pool, waiting), lambda: _encode(waiting))
+
+    def export(self) -> Mapping[str, Plain]:
+        """Return all pools, and all events that are not over."""
+        records: dict[str, Plain] = {}
+        if self._pools:
+            records[_SERIAL] = self._serial
+        for name, served in self._pools.items():
+            records[_POOL + name] = _POOL_CODEC.encode(served.held())
+            for waiting in served.unfinished():
+                records[_event_key(served.pool, waiting)] = _encode(waiting)
+        return records
+
+    def descriptors(self) -> Mapping[str, int]:
+        """Return nothing: the pipes are the executor's."""
+        return {}
+
+    def restore(self, left: Inheritance, groups: Iterable[GroupConfig]) -> None:
+        """Go on with the pools of an earlier daemon.
+
+        Raises:
+            HandoverError: What was left does not fit.
+        """
+        for group in groups:
+            self.add(group)
+        newest = -1
+        for name, served in self._pools.items():
+            plain = left.records.get(_POOL + name)
+            if plain is None:
+                continue
+            held = _POOL_CODEC.decode(plain, _POOL + name, left.notes)
+            events = _events(left, f"{_EVENT}{name}/")
+            newest = max([newest, *(each.serial for each in events.values())])
+            served.restore(held, events)
+        known = left.records.get(_SERIAL)
+        self._serial = max(newest, known if isinstance(known, int) else -1)
+        _pass_over(self._serial)
+        self._deliver_soon()
 
     # --- ticks ----------------------------------------------------------------------------------
 

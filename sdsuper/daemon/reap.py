@@ -12,14 +12,20 @@ turn while a program ends again and again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 from collections.abc import Callable
 
-from sdsuper.daemon import proctable
+from sdsuper.daemon import pidinfo, proctable
 from sdsuper.values import ExitStatus, Level
 
 _COLLECTED_AT_ONCE = 100
 """Ends that one call collects at most (Supervisor's number)."""
+
+_REAPED_PAUSE = 0.001
+_REAPED_WITHIN = 5.0
+"""Seconds in which whoever is the parent of an adopted process is expected to reap it."""
 
 
 class Reaper:
@@ -46,6 +52,7 @@ class Reaper:
         self._use_pidfds = use_pidfds and hasattr(os, "pidfd_open")
         self._watched: dict[int, int | None] = {}
         self._strangers: set[int] = set()
+        self._asking: dict[int, asyncio.TimerHandle] = {}
         self._born: set[int] = set()  # watched since `_collect_all` began
         self._due: asyncio.Handle | None = None
 
@@ -61,6 +68,55 @@ class Reaper:
         self._born.add(pid)
         if pidfd is not None:
             asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
+
+    def adopt(self, pid: int, pidfd: int | None, started: int | None) -> None:
+        """Wait for the end of a process that an earlier daemon has started.
+
+        It may be a child of ours, or of somebody else; it may have ended already. Where there is no
+        pidfd the start time tells whether that pid is still the same process.
+
+        Args:
+            pid: Its pid.
+            pidfd: A descriptor of it, which is ours from here on.
+            started: When it started, in clock ticks since boot.
+        """
+        if pidfd is None and self._use_pidfds:
+            with contextlib.suppress(OSError):
+                pidfd = os.pidfd_open(pid)
+            entry = proctable.look_up(pid)
+            if pidfd is not None and (entry is None or started not in (None, entry.started)):
+                os.close(pidfd)
+                pidfd = None
+                self._lost(pid)
+                return
+        if pidfd is not None:
+            os.set_blocking(pidfd, False)
+        self._watched[pid] = pidfd
+        self._strangers.add(pid)
+        if pidfd is not None:
+            asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
+        else:
+            self.child_ended()
+
+    def _lost(self, pid: int) -> None:
+        """Tell of a process whose pid is another's by now: nobody knows how it ended."""
+        asyncio.get_running_loop().call_soon(self._ended, pid, ExitStatus(None))
+
+    def pidfd(self, pid: int) -> int | None:
+        """Return the descriptor of a process that we wait for, None where it has none."""
+        return self._watched.get(pid)
+
+    def send(self, pid: int, number: int) -> None:
+        """Send a signal to a process that we wait for, and to no other that has its pid by now.
+
+        Raises:
+            OSError: As kill(2).
+        """
+        pidfd = self._watched.get(pid)
+        if pidfd is not None and pid in self._strangers:
+            signal.pidfd_send_signal(pidfd, number)
+        else:
+            os.kill(pid, number)
 
     def watch_other(self, pid: int) -> None:
         """Wait for the end of a process that may be no child of ours, or become one later.
@@ -132,12 +188,14 @@ class Reaper:
     def _collect(self, pid: int) -> None:
         try:
             reaped, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError as error:  # somebody else reaps it: its status is lost
-            if pid not in self._strangers:
-                self._report(
-                    Level.CRITICAL,
-                    f"waitpid error {error.errno}; a process may not be cleaned up properly",
-                )
+        except ChildProcessError as error:  # somebody else reaps it
+            if pid in self._strangers:
+                self._collect_stranger(pid)
+                return
+            self._report(
+                Level.CRITICAL,
+                f"waitpid error {error.errno}; a process may not be cleaned up properly",
+            )
             self._unwatch(pid)
             self._ended(pid, ExitStatus(None))
             return
@@ -145,9 +203,27 @@ class Reaper:
             self._unwatch(pid)
             self._ended(pid, decode(status))
 
+    def _collect_stranger(self, pid: int, waited: float = 0.0) -> None:
+        """Take the end of a process that is not ours: its status is there once it is reaped."""
+        self._asking.pop(pid, None)
+        pidfd = self._watched.get(pid)
+        found = pidinfo.UNKNOWN if pidfd is None else pidinfo.status(pidfd)
+        if found is pidinfo.NOT_REAPED and waited < _REAPED_WITHIN:
+            assert pidfd is not None
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(pidfd)
+            pause = max(_REAPED_PAUSE, waited / 4)
+            self._asking[pid] = loop.call_later(pause, self._collect_stranger, pid, waited + pause)
+            return
+        self._unwatch(pid)
+        self._ended(pid, decode(found) if isinstance(found, int) else ExitStatus(None))
+
     def _unwatch(self, pid: int) -> None:
         pidfd = self._watched.pop(pid)
         self._strangers.discard(pid)
+        asking = self._asking.pop(pid, None)
+        if asking is not None:
+            asking.cancel()
         if pidfd is not None:
             asyncio.get_running_loop().remove_reader(pidfd)
             os.close(pidfd)

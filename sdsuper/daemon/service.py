@@ -12,16 +12,18 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from sdsuper.config.model import Ready
 from sdsuper.core import progress
 from sdsuper.core.events import Event
 from sdsuper.core.manager import Manager
 from sdsuper.core.process import Process
-from sdsuper.core.readiness import Failure, Readiness
+from sdsuper.core.readiness import Failure, HeldReadiness, Readiness
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.heartbeat import Heartbeat
+from sdsuper.dataclass import dataclass
+from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.systemd import notify, watchdog
 from sdsuper.systemd.notify import Shown
 from sdsuper.systemd.watchdog import Health
@@ -32,6 +34,23 @@ _PAUSE = 0.2
 
 _REFRESH_MAX = 10.0
 """Seconds after which more time is asked for again at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldService:
+    """What is handed on of a daemon as a service.
+
+    Attributes:
+        up: Whether it was told that it is up.
+        start: How far the start has come that somebody waits for, None where nobody does.
+    """
+
+    up: bool
+    start: HeldReadiness | None = None
+
+
+SERVICE = "service"
+SERVICE_CODEC = codec_of(HeldService)
 
 
 class Service:
@@ -78,6 +97,36 @@ class Service:
         self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: Heartbeat | None = None
         self._choosing: asyncio.Handle | None = None
+        self._resumed = False
+
+    # --- what a successor needs ---------------------------------------------------------------
+
+    def export(self) -> Mapping[str, Plain]:
+        """Return whether the daemon is up, and how far its start has come where it is not."""
+        held = None if self._start is None else self._start.held()
+        return {SERVICE: SERVICE_CODEC.encode(HeldService(self.up, held))}
+
+    def descriptors(self) -> Mapping[str, int]:
+        """Return nothing."""
+        return {}
+
+    def resume(self, held: HeldService, health: Callable[[], Health]) -> None:
+        """Go on as an earlier daemon was; everything else has been restored."""
+        self._resumed = True
+        self.up = held.up
+        self._beat(health)
+        if not self.up and self._ready is Ready.RUNNING:
+            self._start = Readiness()
+            self._start.restore(held.start or HeldReadiness())
+            self._start.choose(self._manager.processes)
+
+    def making_way(self) -> None:
+        """A successor is about to take the place of this daemon."""
+        self._tell(notify.reloading(time.monotonic()))
+
+    def staying(self) -> None:
+        """No successor takes the place of this daemon after all."""
+        self._tell(*((notify.READY,) if self.up else ()))
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -87,23 +136,35 @@ class Service:
         Args:
             health: Looks at the daemon, for the watchdog.
         """
-        period = watchdog.period(os.environ, os.getpid())
-        if period is not None and self._notifier.enabled:
-            self._heartbeat = Heartbeat(period, self._notifier, health, self._report)
+        self._beat(health)
         awaited = not self.up or self._notifier.enabled
         if self._ready is Ready.RUNNING and awaited:
             self._start = Readiness()
             self._start.choose(self._manager.processes)
 
+    def _beat(self, health: Callable[[], Health]) -> None:
+        period = watchdog.period(os.environ, os.getpid())
+        if period is not None and self._notifier.enabled:
+            self._heartbeat = Heartbeat(period, self._notifier, health, self._report)
+
     def started(self) -> None:
-        """Everything that starts by itself was started."""
+        """Everything that starts by itself was started, or is gone on with."""
         if self._ending:
+            if self._resumed:
+                self.end_resumed()
             return
-        if self._ready is Ready.STARTED:
+        if self._ready is Ready.STARTED or (self._resumed and self.up):
             self._tell_up()
         elif self._start is not None:
             self._settle()
         self._tell_soon()
+
+    def end_resumed(self) -> None:
+        """An earlier daemon has begun to stop everything: tell it anew."""
+        if self._manager.state is ManagerState.SHUTDOWN:
+            self.stopping()
+        else:
+            self.restarting()
 
     def restarting(self) -> None:
         """Everything is being stopped in order to be started anew."""

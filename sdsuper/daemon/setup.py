@@ -10,11 +10,13 @@ import contextlib
 import fcntl
 import os
 import resource
+import signal
+import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from sdsuper.config.model import Account, DaemonConfig, ServerConfig
-from sdsuper.daemon import limits, prctl
+from sdsuper.daemon import limits, prctl, proctable
 from sdsuper.daemon.identity import CANNOT_DROP, take_identity
 from sdsuper.errors import UsageError
 from sdsuper.values import Level
@@ -94,6 +96,26 @@ def keep_descriptors_to_ourselves() -> None:
                 os.set_inheritable(fd, False)
 
 
+def end_children() -> None:
+    """Kill all children, and what becomes a child by that: nobody knows any more what they are.
+
+    What does not end within some seconds lives on.
+    """
+    deadline = time.monotonic() + _CHILDREN_END_WITHIN
+    while (left := proctable.children(os.getpid())) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(_CHILDREN_PAUSE)
+
+
+_CHILDREN_END_WITHIN = 10.0
+_CHILDREN_PAUSE = 0.01
+
+
 class Locks:
     """Advisory locks beside the control sockets: one daemon for each socket path.
 
@@ -111,7 +133,7 @@ class Locks:
             UsageError: Another daemon holds one.
         """
         for server in servers:
-            if server.file is not None:
+            if server.file is not None and f"{server.file}.lock" not in self.held:
                 self._take(f"{server.file}.lock")
 
     def _take(self, path: str) -> None:
@@ -130,6 +152,15 @@ class Locks:
                 return
             os.close(fd)  # its last holder removed it between our two calls
 
+    def adopt(self, path: str, fd: int) -> None:
+        """Go on holding a lock of the daemon whose successor we are."""
+        self._held.append((fd, path))
+
+    @property
+    def held(self) -> dict[str, int]:
+        """The locks: their paths and their descriptors."""
+        return {path: fd for fd, path in self._held}
+
     def release(self) -> None:
         """Remove and release all locks."""
         while self._held:
@@ -147,13 +178,12 @@ def _is_at(fd: int, path: str) -> bool:
     return os.path.samestat(os.fstat(fd), found)
 
 
-def daemonize(settings: DaemonConfig, report: Report) -> Callable[[int], None]:
+def daemonize(settings: DaemonConfig, report: Report) -> Parent:
     """Go on in a child in a session of its own; the parent waits until the child is up.
 
     Returns:
-        What the child must call when it is up, or failed: it lets the parent end with the given
-        status; a second call does nothing. A child that ends before ends the parent with
-        status 1.
+        Whom the child must release when it is up, or failed. A child that ends before ends the
+        parent with status 1.
     """
     report(Level.INFO, "daemonizing the supervisord process")
     ready, tell = os.pipe()
@@ -176,16 +206,31 @@ def daemonize(settings: DaemonConfig, report: Report) -> Callable[[int], None]:
     os.setsid()
     os.umask(settings.umask)
 
-    waiting = [tell]
+    return Parent(tell)
 
-    def release_parent(status: int) -> None:
-        while waiting:
-            fd = waiting.pop()
+
+class Parent:
+    """Whoever started a daemon that went to the background, and waits until it is up.
+
+    Args:
+        tell: Where it is told; it ends when that is closed.
+    """
+
+    def __init__(self, tell: int) -> None:
+        self._tell: int | None = tell
+
+    @property
+    def fd(self) -> int | None:
+        """Where it is told, None where it was."""
+        return self._tell
+
+    def release(self, status: int) -> None:
+        """Let it end with a status; a second call does nothing."""
+        fd, self._tell = self._tell, None
+        if fd is not None:
             with contextlib.suppress(OSError):  # it was interrupted, and is gone
                 os.write(fd, bytes((status,)))
             os.close(fd)
-
-    return release_parent
 
 
 def _follow(ready: int) -> NoReturn:
@@ -203,6 +248,15 @@ class PidFile:
     def __init__(self, path: str) -> None:
         self._path = os.path.abspath(path)
         self._written = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was written by us, or by whose successor we are."""
+        return self._written
+
+    def adopt(self) -> None:
+        """Take the file for ours: we are the successor of who wrote it, with its pid."""
+        self._written = True
 
     def write(self, report: Report) -> None:
         """Write our pid."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sdsuper.core.history import Requester, Via
 from sdsuper.core.states import ManagerState
-from sdsuper.values import Level
+from sdsuper.values import Level, signal_name
 
 
 class Target(Protocol):
@@ -26,6 +26,9 @@ class Target(Protocol):
 
     def reopen_logs(self) -> None:
         """Open all log files anew."""
+
+    def reexec_if_possible(self) -> None:
+        """Let new code take this daemon's place, unless it refuses; tell the log if so."""
 
     def child_ended(self) -> None:
         """Collect ended children."""
@@ -55,6 +58,11 @@ def _reopen(target: Target, name: str) -> None:
     target.reopen_logs()
 
 
+def _reexec(target: Target, name: str) -> None:
+    target.report(Level.INFO, f"received {name} indicating re-exec request")
+    target.reexec_if_possible()
+
+
 def _child(target: Target, name: str) -> None:
     target.report(Level.DEBUG, f"received {name} indicating a child quit")
     target.child_ended()
@@ -64,7 +72,10 @@ def _ignore(target: Target, name: str) -> None:
     target.report(Level.INFO, f"received {name}, which has no meaning here: ignored")
 
 
-SIGNALS: dict[signal.Signals, Callable[[Target, str], None]] = {
+SIGREEXEC = signal.SIGRTMIN + 25
+"""As systemd's own `daemon-reexec` has it; it has no name but its distance from SIGRTMIN."""
+
+SIGNALS: dict[int, Callable[[Target, str], None]] = {
     signal.SIGTERM: _exit,
     signal.SIGINT: _exit,
     signal.SIGQUIT: _exit,
@@ -72,14 +83,19 @@ SIGNALS: dict[signal.Signals, Callable[[Target, str], None]] = {
     signal.SIGUSR1: _ignore,
     signal.SIGUSR2: _reopen,
     signal.SIGCHLD: _child,
+    SIGREEXEC: _reexec,
 }
+
+
+def _name(number: int) -> str:
+    return "SIGRTMIN+25" if number == SIGREEXEC else signal_name(number)
 
 
 def install(target: Target) -> None:
     """Let the running loop dispatch the signals; a handler runs as an ordinary callback."""
     loop = asyncio.get_running_loop()
     for number, act in SIGNALS.items():
-        loop.add_signal_handler(number, act, target, number.name)
+        loop.add_signal_handler(number, act, target, _name(number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 

@@ -21,7 +21,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from sdsuper.config.model import Account, ProcessConfig
@@ -118,10 +118,13 @@ class _Pipes:
         for fd in set(self.child):
             os.close(fd)
 
+    def own(self) -> dict[str, int]:
+        ends = {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
+        return {name: fd for name, fd in ends.items() if fd is not None}
+
     def close_own_ends(self) -> None:
-        for fd in (self.stdin, self.stdout, self.stderr):
-            if fd is not None:
-                os.close(fd)
+        for fd in self.own().values():
+            os.close(fd)
 
 
 def spawn(
@@ -132,6 +135,7 @@ def spawn(
     sockets: Sequence[int] = (),
     stdin: int | None = None,
     entry: Entry | None = None,
+    on_pipes: Callable[[Mapping[str, int]], None] | None = None,
 ) -> Child:
     """Make a child that runs `command`.
 
@@ -143,6 +147,7 @@ def spawn(
         sockets: Its descriptors from 3 on.
         stdin: Its descriptor 0, None for a pipe from us.
         entry: Its way into a cgroup of its own, None where it stays in ours.
+        on_pipes: Called with our ends of its pipes, by name, before there is a child.
 
     Raises:
         SpawnError: No child could be made: descriptors or process slots ran out.
@@ -154,6 +159,8 @@ def spawn(
         raise SpawnError(dispatcher_error(name, error)) from None
     account = config.user
     try:
+        if on_pipes is not None:
+            on_pipes(pipes.own())
         with limits.for_child():
             if account is not None and account.uid == os.geteuid():
                 account = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable
 
 QUEUE_BYTES = 1024 * 1024
 """The most that waits for a child that does not read; a client that sends more is refused."""
@@ -15,12 +16,29 @@ class StdinWriter:
 
     Args:
         fd: The pipe, None where the child has another stdin.
+        waiting: What waits already: an earlier daemon was given it.
+
+    Attributes:
+        on_change: Called when what waits has changed, or the pipe is about to be closed.
     """
 
-    def __init__(self, fd: int | None) -> None:
+    def __init__(self, fd: int | None, waiting: bytes = b"") -> None:
+        self.on_change: Callable[[], None] | None = None
         self._fd = -1 if fd is None else fd
-        self._queue = bytearray()
+        self._queue = bytearray(waiting)
         self._open = fd is not None
+        if self._open and self._queue:
+            asyncio.get_running_loop().add_writer(self._fd, self._flush_later)
+
+    @property
+    def fd(self) -> int | None:
+        """The pipe, None where there is none or it was closed."""
+        return self._fd if self._open else None
+
+    @property
+    def waiting(self) -> bytes:
+        """What waits for the child to read."""
+        return bytes(self._queue)
 
     def write(self, data: bytes, *, limit: int | None = QUEUE_BYTES) -> None:
         """Write at once what the pipe takes, and queue the rest.
@@ -44,14 +62,26 @@ class StdinWriter:
             if not self._open:
                 raise BrokenPipeError
             if self._queue:
-                asyncio.get_running_loop().add_writer(self._fd, self._flush)
+                asyncio.get_running_loop().add_writer(self._fd, self._flush_later)
+        if self._queue:
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def close(self) -> None:
         """Close the pipe; what still waits is dropped."""
         if self._open:
             self._open = False
+            self._queue.clear()
+            self._changed()
             asyncio.get_running_loop().remove_writer(self._fd)
             os.close(self._fd)
+
+    def _flush_later(self) -> None:
+        self._flush()
+        self._changed()
 
     def _flush(self) -> None:
         try:

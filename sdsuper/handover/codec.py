@@ -94,7 +94,6 @@ class Codec(Generic[T]):
         return value
 
 
-@cache
 def codec_of(hint: Any, without: tuple[str, ...] = ()) -> Codec[Any]:
     """Return the codec of a type.
 
@@ -105,6 +104,11 @@ def codec_of(hint: Any, without: tuple[str, ...] = ()) -> Codec[Any]:
     Raises:
         TypeError: It holds something that no plain data stands for.
     """
+    return _codec(hint, without)
+
+
+@cache
+def _codec(hint: Any, without: tuple[str, ...]) -> Codec[Any]:
     encode, decode = _dataclass(hint, without) if without else _pair(hint)
     return Codec(encode, decode)
 
@@ -117,7 +121,7 @@ def decode_with(
     Raises:
         HandoverError: It does not fit.
     """
-    codec: Codec[Callable[..., T]] = codec_of(cls, tuple(given))  # type: ignore[arg-type]
+    codec: Codec[Callable[..., T]] = codec_of(cls, tuple(given))
     return codec.decode(plain, where, notes)(**given)
 
 

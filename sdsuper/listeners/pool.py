@@ -53,6 +53,26 @@ class Pool:
         """How many events wait."""
         return len(self._waiting)
 
+    @property
+    def poolserial(self) -> int:
+        """The number that the next event gets."""
+        return self._poolserial
+
+    @property
+    def newest(self) -> Waiting:
+        """The event that was added last; there must be one."""
+        return self._waiting[-1]
+
+    def all(self) -> list[Waiting]:
+        """Return the events that wait, the next one first."""
+        return list(self._waiting)
+
+    def restore(self, waiting: Iterable[Waiting], poolserial: int, dropped: int) -> None:
+        """Go on with what waited in an earlier daemon."""
+        self._waiting = deque(waiting)
+        self._poolserial = poolserial
+        self.dropped = dropped
+
     def wants(self, kind: type[Event]) -> bool:
         """Whether it subscribed to a type of event, or to one above it."""
         return issubclass(kind, self._kinds)

@@ -56,17 +56,39 @@ class BadResult:
 Happening = Moved | Result | BadResult
 
 
+@dataclass(frozen=True, slots=True)
+class HeldProtocol:
+    """How far one invocation of a listener has come.
+
+    Attributes:
+        buffer: What it said that makes no sense yet.
+        result_length: Of the result that it has begun to give, None where it has not.
+    """
+
+    state: ListenerState = ListenerState.ACKNOWLEDGED
+    buffer: bytes = b""
+    result_length: int | None = None
+
+
 class ListenerProtocol:
     """One invocation of a listener process.
+
+    Args:
+        held: How far it has come under an earlier daemon, None for a new one.
 
     Attributes:
         state: What it may be sent, or say, next.
     """
 
-    def __init__(self) -> None:
-        self.state = ListenerState.ACKNOWLEDGED
-        self._buffer = b""
-        self._result_length: int | None = None
+    def __init__(self, held: HeldProtocol | None = None) -> None:
+        held = held or HeldProtocol()
+        self.state = held.state
+        self._buffer = held.buffer
+        self._result_length = held.result_length
+
+    def held(self) -> HeldProtocol:
+        """Return what a successor goes on with."""
+        return HeldProtocol(self.state, self._buffer, self._result_length)
 
     def event_sent(self) -> Moved:
         """An event was written to its stdin; it must be READY."""

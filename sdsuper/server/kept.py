@@ -64,11 +64,16 @@ class Kept(NamedTuple):
     Attributes:
         name: Under which it was stored, or which its socket unit gives it.
         is_ours: Whether we opened it, not a socket unit.
+        address: Of the server it is handed on for by the daemon whose successor we are, None for
+            what systemd passed.
+        lasts: Whether it goes on to listen when the daemon has ended.
     """
 
     socket: socket.socket
     name: str
     is_ours: bool
+    address: str | None = None
+    lasts: bool = True
 
 
 class KeptSockets:
@@ -97,6 +102,21 @@ class KeptSockets:
             else:
                 self._kept.append(Kept(found, each.name, each.name.startswith(_STORED)))
 
+    def hand_on(self, address: str, fd: int, *, lasts: bool) -> None:
+        """Take over a socket of the daemon whose successor we are.
+
+        Args:
+            address: Of its server, as `server_address` writes it.
+            fd: The socket, which is ours from here on.
+            lasts: Whether it goes on to listen when the daemon has ended.
+        """
+        found = _listening_socket(fd)
+        if found is None:
+            os.close(fd)
+            return
+        name = _stored_name_of(found) if lasts else None
+        self._kept.append(Kept(found, name or "", is_ours=True, address=address, lasts=lasts))
+
     def drop_others(self, servers: Sequence[ServerConfig], report: Report) -> None:
         """Close what is of none of these servers: before any is opened, since it may be in the way.
 
@@ -120,9 +140,12 @@ class KeptSockets:
         found = self._find(config)
         if found is None:
             return None
-        sock = found.socket.dup()
-        sock.setblocking(False)
-        return found._replace(socket=sock)
+        if found.lasts:
+            found = found._replace(socket=found.socket.dup())
+        else:
+            self._kept.remove(found)
+        found.socket.setblocking(False)
+        return found
 
     def keep(self, config: ServerConfig, sock: socket.socket) -> bool:
         """Let a socket of ours outlive us, where that is possible; return whether it does.
@@ -209,6 +232,9 @@ def _listening_socket(fd: int) -> socket.socket | None:
 
 
 def _serves(kept: Kept, config: ServerConfig) -> bool:
+    if kept.address is not None:
+        is_there = config.file is None or os.path.lexists(config.file)
+        return kept.address == server_address(config) and is_there
     if kept.is_ours:
         return kept.name == stored_name(config)
     address = kept.socket.getsockname()
@@ -236,6 +262,14 @@ def _path(kept: Kept) -> str | None:
     if kept.socket.family != socket.AF_UNIX:
         return None
     return _TEMPORARY.sub("", kept.socket.getsockname())
+
+
+def _stored_name_of(sock: socket.socket) -> str | None:
+    """Return the name under which a socket of ours is stored."""
+    if sock.family == socket.AF_UNIX:
+        return _name_of_file(_TEMPORARY.sub("", sock.getsockname()))
+    host, port = sock.getsockname()[:2]
+    return f"{_STORED}inet-{host.replace(':', '_')}-{port}"
 
 
 def _shown(sock: socket.socket) -> str:

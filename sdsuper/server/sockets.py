@@ -173,7 +173,7 @@ def _open_listener(config: ServerConfig, kept: KeptSockets) -> Listener:
             listener.kept = kept.keep(config, listener.socket)
             return listener
         listener = Listener(config, found.socket, kept)
-        listener.kept = True
+        listener.kept = found.lasts
         if found.is_ours and config.file is not None:
             os.chmod(config.file, config.chmod)
             _change_owner(config.file, config)

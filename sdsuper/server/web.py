@@ -89,6 +89,25 @@ class WebServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def suspend(self) -> None:
+        """Stop accepting, and finish replies under way: whoever comes now waits in the backlog.
+
+        Takes CLOSE_SECONDS at most; `start` goes on.
+        """
+        if self._check is not None:
+            self._check.cancel()
+        for server in self._servers:
+            server.suspend()
+        for connection in tuple(self._connections):
+            connection.close_when_done()
+        if self._connections:
+            await self._wait_for_connections()
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """The sockets, as they are now."""
+        return [server.listener for server in self._servers]
+
     async def _wait_for_connections(self) -> None:
         self._all_gone.clear()
         try:
@@ -182,6 +201,14 @@ class _Server(Site):
         if self._accepting is not None:
             self._accepting.close()
         self.listener.close()
+
+    def suspend(self) -> None:
+        """Stop accepting; the socket goes on to listen."""
+        if self._accepting is not None:
+            again = self.listener.socket.dup()  # asyncio closes the other
+            self._accepting.close()
+            self._accepting = None
+            self.listener.socket = again
 
     async def renew(self) -> None:
         """Make the socket anew. The old one goes on with whom it has."""

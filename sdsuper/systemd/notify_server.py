@@ -119,14 +119,18 @@ class NotifySocket:
     Args:
         path: Where to make it; its directory exists.
         uid: The account.
+        fd: The socket itself, where it was made before.
 
     Raises:
         OSError: It cannot be made.
     """
 
-    def __init__(self, path: str, uid: int) -> None:
+    def __init__(self, path: str, uid: int, fd: int | None = None) -> None:
         self.path = path
-        self._bound = False
+        self._bound = fd is not None
+        if fd is not None:
+            self._socket = socket.socket(fileno=fd)
+            return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)

@@ -37,6 +37,28 @@ def reload(control: Control, words: list[str]) -> None:
     control.print("Restarted supervisord")
 
 
+@command(("reexec", "let the installed version take over; programs go on"))
+def reexec(control: Control, words: list[str]) -> None:
+    """Let the code on disk take the daemon's place."""
+    if words:
+        control.misused(reexec, "Error: reexec accepts no arguments")
+        return
+    try:
+        control.client.call("sdsuper.reexec")
+    except Fault as error:
+        if error.code == FaultCode.UNKNOWN_METHOD:
+            control.fail(Status.FAILED, "ERROR: this daemon cannot re-exec")
+        elif error.code == FaultCode.FAILED:
+            control.fail(Status.FAILED, f"ERROR: {error.detail}")
+        else:
+            raise
+        return
+    control.client.close()
+    # It waits in the backlog until the successor is there.
+    version = str(control.client.call("sdsuper.getVersion"))
+    control.print(f"sdsuperd {version} has taken over")
+
+
 @command(("shutdown", "stop every process, then the daemon"), checks=False)
 def shutdown(control: Control, words: list[str]) -> None:
     """Shut the daemon down."""

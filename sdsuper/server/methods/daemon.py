@@ -9,7 +9,7 @@ import os
 from sdsuper import SUPERVISOR_VERSION
 from sdsuper.core.events import RemoteCommunication
 from sdsuper.daemon.loop import Daemon
-from sdsuper.errors import SdsuperError
+from sdsuper.errors import HandoverError, SdsuperError
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.caller import requester
 from sdsuper.server.registry import method
@@ -93,6 +93,22 @@ def restart(daemon: Daemon) -> bool:
         daemon.request_restart(requester())
     except SdsuperError as error:
         raise Fault(FaultCode.CANT_REREAD, str(error)) from error
+    return True
+
+
+@method("sdsuper.reexec", faults=(FaultCode.FAILED,))
+async def reexec(daemon: Daemon) -> bool:
+    """Let the code on disk take over in the daemon's process, after an upgrade; programs go on.
+
+    Returns when that code has agreed. When it does not, everything goes on as it was.
+
+    Returns:
+        always true
+    """
+    try:
+        await daemon.make_way()
+    except HandoverError as error:
+        raise Fault(FaultCode.FAILED, str(error)) from error
     return True
 
 

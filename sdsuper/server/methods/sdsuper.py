@@ -7,6 +7,7 @@ from __future__ import annotations
 from sdsuper import __version__
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.usage import resources
+from sdsuper.rpc.faults import FaultCode
 from sdsuper.rpc.structs import UsageInfo
 from sdsuper.server.history import Struct, history_info, output_info
 from sdsuper.server.lookup import find_process

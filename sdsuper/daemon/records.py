@@ -1,0 +1,288 @@
+"""What is handed on of the core and of each invocation, and how the core is made of it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
+from functools import partial
+
+from sdsuper.config.model import Config, GroupConfig, ProcessConfig
+from sdsuper.core.history import PastInvocation
+from sdsuper.core.manager import Manager, Whole
+from sdsuper.core.process import Process
+from sdsuper.core.states import ManagerState
+from sdsuper.daemon.handover import Inheritance, Keeper
+from sdsuper.dataclass import dataclass
+from sdsuper.errors import HandoverError
+from sdsuper.handover.codec import Plain, codec_of, decode_with
+from sdsuper.logs.held import HeldOutlets
+from sdsuper.systemd.cgroup import Cgroup
+from sdsuper.values import Namespec
+
+_WHOLE, _GROUP, _PROCESS, _GHOST, _PAST = "manager", "group/", "process/", "ghost/", "past/"
+
+_PROCESS_CODEC = codec_of(Process, ("config",))
+_GHOST_CODEC = codec_of(Process)
+_GROUP_CODEC = codec_of(GroupConfig)
+_WHOLE_CODEC = codec_of(Whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An invocation that is over, and of which process it was."""
+
+    name: Namespec
+    past: PastInvocation
+
+
+_PAST_CODEC = codec_of(Past)
+
+
+def key_of(name: Namespec) -> str:
+    """Return a process's name as a part of a key; neither half has a colon in it."""
+    return f"{name.group}:{name.process}"
+
+
+class CoreRecords:
+    """What is on record of a manager.
+
+    Args:
+        keeper: Takes the records.
+        manager: The core.
+    """
+
+    def __init__(self, keeper: Keeper, manager: Manager) -> None:
+        self._keeper = keeper
+        self._manager = manager
+        self._groups: dict[str, GroupConfig] = {}
+        self._histories: dict[Namespec, tuple[PastInvocation, ...]] = {}
+        self._revision = -1
+
+    def tell(self) -> None:
+        """Tell the keeper of all that changed in the core since."""
+        manager, keeper = self._manager, self._keeper
+        if not keeper.recording:
+            return
+        if manager.revision != self._revision or manager.state is not ManagerState.RUNNING:
+            self._revision = manager.revision
+            keeper.changed(_WHOLE, lambda: _WHOLE_CODEC.encode(manager.whole()))
+            self._tell_groups()
+        for name in manager.touched:
+            self._tell_process(name)
+        manager.touched.clear()
+
+    def _tell_groups(self) -> None:
+        active = {name: group.config for name, group in self._manager.groups.items()}
+        for name in self._groups.keys() - active.keys():
+            self._keeper.gone(_GROUP + name)
+        for name, config in active.items():
+            if self._groups.get(name) is not config:
+                self._keeper.changed(_GROUP + name, partial(_GROUP_CODEC.encode, config))
+        self._groups = active
+
+    def _tell_process(self, name: Namespec) -> None:
+        keeper, key = self._keeper, key_of(name)
+        process, ghost = self._manager.processes.get(name), self._manager.ghosts.get(name)
+        if process is None:
+            keeper.gone(_PROCESS + key)
+        else:
+            keeper.changed(_PROCESS + key, partial(_PROCESS_CODEC.encode, process))
+        if ghost is None:
+            keeper.gone(_GHOST + key)
+        else:
+            keeper.changed(_GHOST + key, partial(_GHOST_CODEC.encode, ghost))
+        self._tell_history(name)
+
+    def _tell_history(self, name: Namespec) -> None:
+        history = self._manager.histories.get(name, ())
+        before = self._histories.get(name, ())
+        if history is before:
+            return
+        numbers = {past.number for past in history}
+        for past in before:
+            if past.number not in numbers:
+                self._keeper.gone(f"{_PAST}{past.number}")
+        for past in history:
+            if past not in before:
+                known = Past(name, past)
+                self._keeper.changed(f"{_PAST}{past.number}", partial(_PAST_CODEC.encode, known))
+        if history:
+            self._histories[name] = history
+        else:
+            self._histories.pop(name, None)
+
+    def export(self) -> Mapping[str, Plain]:
+        """Return all there is to know of the core."""
+        manager = self._manager
+        records: dict[str, Plain] = {_WHOLE: _WHOLE_CODEC.encode(manager.whole())}
+        for name, group in manager.groups.items():
+            records[_GROUP + name] = _GROUP_CODEC.encode(group.config)
+        for each, process in manager.processes.items():
+            records[_PROCESS + key_of(each)] = _PROCESS_CODEC.encode(process)
+        for each, ghost in manager.ghosts.items():
+            records[_GHOST + key_of(each)] = _GHOST_CODEC.encode(ghost)
+        for each, history in manager.histories.items():
+            for past in history:
+                records[f"{_PAST}{past.number}"] = _PAST_CODEC.encode(Past(each, past))
+        self._groups = {name: group.config for name, group in manager.groups.items()}
+        self._histories = dict(manager.histories)
+        self._revision = manager.revision
+        manager.touched.clear()
+        return records
+
+    def descriptors(self) -> Mapping[str, int]:
+        """Return nothing: the core has none."""
+        return {}
+
+
+def restored_manager(left: Inheritance) -> Manager:
+    """Return the core that an earlier daemon had.
+
+    Raises:
+        HandoverError: It is not all there, or does not fit.
+    """
+    notes = left.notes
+    whole: Whole = _WHOLE_CODEC.decode(left.records.get(_WHOLE), _WHOLE, notes)
+    groups = [
+        _GROUP_CODEC.decode(plain, _GROUP + name, notes)
+        for name, plain in left.table(_GROUP).items()
+    ]
+    processes = {}
+    for group in groups:
+        for config in group.processes:
+            name = Namespec(group.name, config.name)
+            key = _PROCESS + key_of(name)
+            if key in left.records:
+                given = {"config": config}
+                processes[name] = decode_with(Process, given, left.records[key], key, notes)
+    ghosts = [
+        _GHOST_CODEC.decode(plain, _GHOST + key, notes) for key, plain in left.table(_GHOST).items()
+    ]
+    return Manager.restored(
+        whole, groups, processes, {ghost.name: ghost for ghost in ghosts}, _histories(left)
+    )
+
+
+def _histories(left: Inheritance) -> dict[Namespec, tuple[PastInvocation, ...]]:
+    known = [
+        _PAST_CODEC.decode(plain, _PAST + key, left.notes)
+        for key, plain in left.table(_PAST).items()
+    ]
+    histories: dict[Namespec, tuple[PastInvocation, ...]] = {}
+    for each in sorted(known, key=lambda each: each.past.number):
+        histories[each.name] = (*histories.get(each.name, ()), each.past)
+    return histories
+
+
+# --- configuration --------------------------------------------------------------------------------
+
+_CONFIG = "config"
+_CONFIG_CODEC = codec_of(Config)
+
+
+class ConfigRecords:
+    """What is on record of the configuration: what is in force, and the groups as read last.
+
+    Groups that were read last are on record only where they are not the active ones.
+
+    Args:
+        keeper: Takes the records.
+        manager: Has the active groups.
+        config: Returns what was read last; at first, what is in force.
+    """
+
+    def __init__(self, keeper: Keeper, manager: Manager, config: Callable[[], Config]) -> None:
+        self._keeper = keeper
+        self._manager = manager
+        self._config = config
+        self._in_force = replace(config(), groups=(), notes=())
+        self._told: tuple[Config, int] | None = None
+
+    def tell(self) -> None:
+        """Tell the keeper what changed."""
+        config, revision = self._config(), self._manager.revision
+        if self._told is not None and config is self._told[0] and revision == self._told[1]:
+            return
+        self._told = config, revision
+        self._keeper.changed(_CONFIG, self._encode)
+
+    def _encode(self) -> Plain:
+        active = {name: group.config for name, group in self._manager.groups.items()}
+        groups = [
+            group.name if active.get(group.name) == group else _GROUP_CODEC.encode(group)
+            for group in self._config().groups
+        ]
+        return {"in_force": _CONFIG_CODEC.encode(self._in_force), "groups": groups}
+
+    def export(self) -> Mapping[str, Plain]:
+        """Return all of it."""
+        self._told = self._config(), self._manager.revision
+        return {_CONFIG: self._encode()}
+
+    def descriptors(self) -> Mapping[str, int]:
+        """Return nothing: a configuration has none."""
+        return {}
+
+
+def restored_config(left: Inheritance) -> Config:
+    """Return the configuration that was in force, with the groups that were read last.
+
+    Raises:
+        HandoverError: It is not all there, or does not fit.
+    """
+    plain = left.records.get(_CONFIG)
+    if not isinstance(plain, dict) or not isinstance(plain.get("groups"), list):
+        raise HandoverError(f"{_CONFIG}: is missing")
+    config: Config = _CONFIG_CODEC.decode(plain.get("in_force"), _CONFIG, left.notes)
+    groups: list[GroupConfig] = []
+    for each in plain["groups"]:
+        given = left.records.get(f"{_GROUP}{each}") if isinstance(each, str) else each
+        groups.append(_GROUP_CODEC.decode(given, f"{_CONFIG} group {len(groups)}", left.notes))
+    return replace(config, groups=tuple(groups))
+
+
+# --- invocations ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationRecord:
+    """The edge's side of one spawn, as values.
+
+    Attributes:
+        pid: Its main process, 0 = the intent is on record and nothing more.
+        started: Start time of that in clock ticks since boot, None = unknown.
+        cgroup: The directory where all of it lives, None = it has none of its own.
+        stdin: What waits to be read by it.
+        channels: The pipes that are open.
+        left: Nobody writes to them any more.
+        config: Of a process that is forgotten; then `held` is what its channels hold.
+    """
+
+    name: Namespec
+    number: int
+    mark: str
+    pid: int = 0
+    leader: int = 0
+    started: int | None = None
+    cgroup: str | None = None
+    stdin: bytes = b""
+    channels: tuple[str, ...] = ()
+    left: bool = False
+    seen: dict[int, int] = field(default_factory=dict)
+    killed: bool = False
+    adopted: bool = False
+    notices: str | None = None
+    config: ProcessConfig | None = None
+    held: HeldOutlets | None = None
+
+
+INVOCATION = "invocation/"
+INVOCATION_CODEC = codec_of(InvocationRecord)
+HELD = "held/"
+HELD_CODEC = codec_of(HeldOutlets)
+
+
+def cgroups_of(left: Inheritance) -> list[Cgroup]:
+    """Return the cgroups of the invocations that an earlier daemon left: they are ours now."""
+    paths = [plain.get("cgroup") for plain in left.table(INVOCATION).values()]
+    return [Cgroup(path) for path in paths if path is not None]
