@@ -128,7 +128,8 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
         config = load(given, overrides=command_line.overrides, plugins=MODULES)
     else:
         config = restored_config(left)
-        given = command_line.config or os.path.join(config.here, os.path.basename(config.file))
+        # Not as the command line has it: we may be in another directory by now.
+        given = os.path.join(config.here, os.path.basename(config.file))
         MODULES.open(config.daemon.plugin_path, strict=False)
     if command_line.profile_options is not None:
         # A profiler that hooks every call does not get on with a storm of SIGCHLD.

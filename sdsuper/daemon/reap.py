@@ -53,6 +53,7 @@ class Reaper:
         self._watched: dict[int, int | None] = {}
         self._strangers: set[int] = set()
         self._asking: dict[int, asyncio.TimerHandle] = {}
+        self._patience: dict[int, float] = {}
         self._born: set[int] = set()  # watched since `_collect_all` began
         self._due: asyncio.Handle | None = None
 
@@ -93,6 +94,7 @@ class Reaper:
             os.set_blocking(pidfd, False)
         self._watched[pid] = pidfd
         self._strangers.add(pid)
+        self._patience[pid] = _REAPED_WITHIN
         if pidfd is not None:
             asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
         else:
@@ -208,7 +210,7 @@ class Reaper:
         self._asking.pop(pid, None)
         pidfd = self._watched.get(pid)
         found = pidinfo.UNKNOWN if pidfd is None else pidinfo.status(pidfd)
-        if found is pidinfo.NOT_REAPED and waited < _REAPED_WITHIN:
+        if found is pidinfo.NOT_REAPED and waited < self._patience.get(pid, 0.0):
             assert pidfd is not None
             loop = asyncio.get_running_loop()
             loop.remove_reader(pidfd)
@@ -221,6 +223,7 @@ class Reaper:
     def _unwatch(self, pid: int) -> None:
         pidfd = self._watched.pop(pid)
         self._strangers.discard(pid)
+        self._patience.pop(pid, None)
         asking = self._asking.pop(pid, None)
         if asking is not None:
             asking.cancel()
