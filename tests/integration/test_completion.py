@@ -59,7 +59,13 @@ def offered(line: str, script: str = "sdsuperctl", breaks: str = BREAKS) -> list
 
 def test_commands_and_options() -> None:
     assert offered("sdsuperctl st") == ["status", "start", "stop"]
-    assert offered("sdsuperctl -s unix:///x re") == ["restart", "reread", "remove", "reload"]
+    assert offered("sdsuperctl -s unix:///x re") == [
+        "restart",
+        "reread",
+        "remove",
+        "reload",
+        "reexec",
+    ]
     assert offered("sdsuperctl --ser") == ["--serverurl"]
     assert "update" in offered("sdsuperctl ")
     assert offered("sdsuperctl help shut") == ["shutdown"]

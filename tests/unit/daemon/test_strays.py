@@ -84,7 +84,7 @@ def test_strays_of_an_adopted_invocation_are_found_among_the_children_of_others(
         async def sweep() -> None:
             cleared = asyncio.Event()
             strays = Strays(lambda pid: False, lambda level, text: None)
-            strays.end("p", "m-1", leader.pid, {}, 0.2, cleared.set, adopted=True)
+            strays.end("p", "m-1", leader.pid, {}, 0.2, lambda ended: cleared.set(), adopted=True)
             assert not cleared.is_set()
             await asyncio.wait_for(cleared.wait(), 20)
             assert not strays.busy
