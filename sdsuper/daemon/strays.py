@@ -38,6 +38,9 @@ _KILL_AGAIN_AFTER = 0.05
 """Seconds between two rounds of SIGKILL, against trees that fork faster than they die."""
 
 
+_TRY_AGAIN_AFTER = 1.0
+"""Seconds until a cgroup is looked at again that could not be looked at."""
+
 _LOOKS = 20
 """How often in a row the table is looked at before it counts as changing too fast."""
 
@@ -100,16 +103,22 @@ class Strays:
             done: Called once, when nothing is left, with the number of processes that were there;
                 at once where nothing was.
         """
-        if not cgroup.populated:
-            done(0)
-            return
-        found = len(cgroup.all_pids())
 
         def emptied() -> None:
             self._emptyings.discard(emptying)
             done(found)
 
-        emptying = Emptying(cgroup, name, pid, grace, self._report, emptied)
+        try:
+            if not cgroup.populated:
+                done(0)
+                return
+            found = len(cgroup.all_pids())
+            emptying = Emptying(cgroup, name, pid, grace, self._report, emptied)
+        except OSError as error:  # descriptors ran out: nothing may be taken for empty
+            self._report(Level.WARN, f"cannot look at what '{name}' ({pid}) left behind: {error}")
+            loop = asyncio.get_running_loop()
+            loop.call_later(_TRY_AGAIN_AFTER, self.empty, cgroup, name, pid, grace, done)
+            return
         self._emptyings.add(emptying)
 
     def snapshot(self, pid: int) -> dict[int, int]:

@@ -8,6 +8,7 @@ tells an error only when it is closed, where it is easily lost.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -240,8 +241,18 @@ class Cgroup:
 
     @property
     def populated(self) -> bool:
-        """Whether any process lives in it or below it; zombies do not count."""
-        return keyed(self.look("cgroup.events") or "").get("populated") == "1"
+        """Whether any process lives in it or below it; zombies do not count.
+
+        Raises:
+            OSError: It cannot be told: descriptors ran out.
+        """
+        try:
+            text = self.read("cgroup.events")
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                return False
+            raise
+        return keyed(text).get("populated") == "1"
 
     def pids(self) -> list[int]:
         """Return the processes in it, without those below it.
@@ -249,8 +260,10 @@ class Cgroup:
         What comes by fork while the list is made is in it: the kernel puts a new process at
         the end of the list that it walks along. So an empty list means that nothing is there.
         """
-        # Another namespace's processes are told as 0.
-        return [pid for pid in map(int, (self.look("cgroup.procs") or "").split()) if pid]
+        text = self.look("cgroup.procs")
+        if text is None:  # one that a program has made threaded tells its threads only
+            text = self.look("cgroup.threads") or ""
+        return [pid for pid in map(int, text.split()) if pid]  # 0: of another namespace
 
     def all_pids(self) -> list[int]:
         """Return the processes in it and below it."""
