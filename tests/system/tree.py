@@ -10,7 +10,8 @@ from tests.system.vm import VirtualMachine
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = "/usr/local/lib/sdsuper"
-UNIT = "/etc/systemd/system/sdsuperd.service"
+UNITS = "/etc/systemd/system"
+GUARD = "/usr/libexec/sdsuper/guard"
 CONFIG = "/etc/sdsuper/sdsuper.conf"
 
 _LAUNCHER = f"""\
@@ -35,7 +36,7 @@ serverurl=unix:///run/sdsuper/sdsuper.sock
 
 
 def install(machine: Container | VirtualMachine, programs: str) -> None:
-    """Put the commands and the unit where they belong; the daemon is not started.
+    """Put the commands and the units where they belong; the daemon is not started.
 
     Args:
         machine: Where.
@@ -52,5 +53,7 @@ def install(machine: Container | VirtualMachine, programs: str) -> None:
     for command in ("sdsuperd", "sdsuperctl"):
         machine.write(f"/usr/bin/{command}", _LAUNCHER.format(name=command), 0o755)
     machine.write(CONFIG, _FRAME + programs)
-    machine.copy_in(ROOT / "units" / "sdsuperd.service", UNIT)
+    for unit in ("sdsuperd", "sdsuper-guard@", "sdsuper-cleanup@"):
+        machine.copy_in(ROOT / "units" / f"{unit}.service", f"{UNITS}/{unit}.service")
+    machine.write(GUARD, (ROOT / "units" / "guard").read_text(encoding="utf-8"), 0o755)
     machine.systemctl("daemon-reload")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ INSTANCE = UNITS / "sdsuperd@.service"
 USER = UNITS / "user" / "sdsuperd.service"
 SOCKET = UNITS / "sdsuperd.socket"
 SERVICES = (MAIN, INSTANCE, USER)
+GUARD = UNITS / "guard"
+COMPANIONS = tuple(f"sdsuper-{name}@.service" for name in ("guard", "cleanup"))
 
 INHERITED_BY_PROGRAMS = (
     "Private",
@@ -86,6 +89,31 @@ def test_the_daemon_is_heard_and_watched(unit: Path) -> None:
 
 
 @each_service
+def test_programs_outlive_the_daemon_but_not_the_service(unit: Path) -> None:
+    service = service_of(unit)
+    assert service["KillMode"] == "process"
+    # Passed descriptors count against the soft limit, of which a program gets 1024 by default.
+    assert 2 * int(service["FileDescriptorStoreMax"]) < 1024
+    scope = "--user " if unit == USER else ""
+    assert service["ExecStopPost"] == f"-/usr/libexec/sdsuper/guard {scope}stopped %n"
+    assert read(unit)["Unit"]["Wants"].split()[-1] == "sdsuper-guard@%n"
+    assert read(unit)["Unit"]["OnFailure"] == "sdsuper-cleanup@%n"
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_a_user_has_the_same_companions(name: str) -> None:
+    system = (UNITS / name).read_text(encoding="utf-8")
+    assert system.count("/guard ") == 1
+    expected = system.replace("/guard ", "/guard --user ")
+    assert (USER.parent / name).read_text(encoding="utf-8") == expected
+
+
+def test_the_guard_is_a_script_that_a_shell_understands() -> None:
+    assert GUARD.stat().st_mode & 0o111 == 0o111
+    assert subprocess.run(["sh", "-n", str(GUARD)], check=False).returncode == 0
+
+
+@each_service
 def test_a_shutdown_by_the_operator_and_a_usage_error_stay_down(unit: Path) -> None:
     service = service_of(unit)
     assert service["Restart"] == "on-failure"
@@ -113,7 +141,8 @@ def test_an_instance_differs_from_the_service_only_in_what_is_its_own() -> None:
 def test_a_user_unit_asks_for_nothing_that_only_the_system_can_give() -> None:
     unit = read(USER)
     assert [key for key in unit["Service"] if key.startswith(OF_THE_SYSTEM)] == []
-    assert not {"Wants", "After", "Conflicts"} & set(unit["Unit"])  # the system's units
+    assert unit["Unit"]["Wants"] == "sdsuper-guard@%n"  # nothing that only the system has
+    assert not {"After", "Conflicts"} & set(unit["Unit"])
     assert unit["Install"]["WantedBy"] == "default.target"
 
 
@@ -134,18 +163,29 @@ def test_systemd_understands_every_line(
     units: tuple[Path, ...], scope: str, tmp_path: Path
 ) -> None:
     # The commands must exist to be accepted: the ones of this environment stand for the installed.
+    companions = [units[0].parent / name for name in COMPANIONS]
+    version = run_analyze(tmp_path, "--version").stdout.split()[1]
     copies = []
-    for unit in units:
+    for unit in (*units, *companions):
         text = unit.read_text(encoding="utf-8")
+        text = text.replace("/usr/bin/", f"{Path(sys.executable).parent}/")
+        text = text.replace("/usr/libexec/sdsuper/guard", str(GUARD))
+        if int(version) < 254:  # as the package does
+            text = re.sub(r"(?m)^DelegateSubgroup=.*\n", "", text)
         copy = tmp_path / unit.name.replace("@", "@name")
-        copy.write_text(text.replace("/usr/bin/", f"{Path(sys.executable).parent}/"), "utf-8")
+        copy.write_text(text, "utf-8")
         copies.append(str(copy))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", scope, "--man=no", "--recursive-errors=no", *copies],
+    done = run_analyze(tmp_path, "verify", scope, "--man=no", "--recursive-errors=no", *copies)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run_analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze, with a folder for what belongs to a user."""
+    return subprocess.run(
+        ["systemd-analyze", *words],
         capture_output=True,
         check=False,
         encoding="utf-8",
         timeout=60,
-        env={"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={"XDG_RUNTIME_DIR": str(folder), "HOME": str(folder), "PATH": "/usr/bin:/bin"},
     )
-    assert (done.returncode, done.stderr) == (0, "")
