@@ -189,3 +189,34 @@ def run_analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         env={"XDG_RUNTIME_DIR": str(folder), "HOME": str(folder), "PATH": "/usr/bin:/bin"},
     )
+
+
+# --- after an upgrade -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (0, "sdsuperd.service goes on with the new version, and its programs went on all the time"),
+        (1, "sdsuperd.service was left alone with the old version, and so were its programs: no"),
+    ],
+)
+def test_an_upgrade_asks_the_daemon_and_never_fails(tmp_path: Path, status: int, told: str) -> None:
+    for name, text in (("sdsuperctl", f"echo no\necho $* >{tmp_path}/asked\nexit {status}"),
+                       ("systemctl", "exit 1")):  # fmt: skip
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    script = UNITS.parent / "packaging" / "rpm" / "upgraded"
+    done = subprocess.run(
+        [script, "sdsuperd.service", "/etc/sdsuper/sdsuper.conf", "/run/sdsuper/sdsuper.sock"],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert told in done.stdout
+    assert ("systemctl restart sdsuperd.service" in done.stdout) == bool(status)
+    asked = (tmp_path / "asked").read_text(encoding="utf-8")
+    assert asked == "-c /etc/sdsuper/sdsuper.conf -s unix:///run/sdsuper/sdsuper.sock reexec\n"
