@@ -133,6 +133,15 @@ def test_reload_updates(machine: Container) -> None:
     machine.systemctl("reload", UNIT)
 
 
+def test_a_stop_ends_what_a_dead_daemon_left(machine: Container) -> None:
+    machine.run("kill", "-KILL", machine.show(UNIT, "MainPID"))
+    machine.wait(lambda: machine.show(UNIT, "SubState") == "auto-restart", "it is dead")
+    assert len(processes(machine, "^sleep 4711$")) == 1
+    machine.systemctl("stop", UNIT)
+    assert processes(machine, "^sleep 4711$") == []
+    machine.systemctl("start", UNIT)
+
+
 def test_the_two_services_never_run_the_same_programs(machine: Container) -> None:
     machine.systemctl("start", "sdsuperd.service")
     assert machine.show(UNIT, "ActiveState") == "inactive"

@@ -95,6 +95,13 @@ def override(host: Container, text: str) -> None:
     host.systemctl("daemon-reload")
 
 
+def stop_when_dead(host: Container, unit: str) -> None:
+    """Stop a service whose daemon was just killed, and whose next one has not been started."""
+    host.run("kill", "-KILL", host.show(unit, "MainPID"))
+    host.wait(lambda: host.show(unit, "SubState") == "auto-restart", "it is dead")
+    host.systemctl("stop", unit)
+
+
 def ctl(host: Container, *words: str) -> str:
     """Return what the client printed."""
     return host.run("sdsuperctl", *words, check=False).stdout
@@ -287,7 +294,7 @@ def test_instances_have_all_to_themselves(host: Container) -> None:
     assert len(processes(host, "^sleep 4714$")) == 1
     host.write("/etc/sdsuper/blue.d/bad.ini", "[program:bad]\ncommand=true\nstartsecs=soon\n")
     assert host.run("systemctl", "reload", "sdsuperd@blue.service", check=False).returncode == 1
-    host.systemctl("stop", "sdsuperd@green.service")
+    stop_when_dead(host, "sdsuperd@green.service")
     assert processes(host, "^sleep 4713$") == []
     assert [len(processes(host, f"^sleep {each}$")) for each in (4711, 4712)] == [1, 1]
 
@@ -328,6 +335,12 @@ def test_a_user_has_a_daemon_of_his_own(host: Container) -> None:
         found = host.run("find", "/home/ann", "-name", "sdsuperd.log").stdout
         assert re.fullmatch(r"/home/ann/\.(config|local/state)/log/sdsuper/sdsuperd\.log\n", found)
         assert as_ann("systemctl", "--user", "restart", SERVICE).returncode == 0
+        assert as_ann("systemctl", "--user", "stop", SERVICE).returncode == 0
+        assert processes(host, "^sleep 472[12]$") == []
+        assert as_ann("systemctl", "--user", "start", SERVICE).returncode == 0
+        show = ("systemctl", "--user", "show", "--value", "-p")
+        host.run("kill", "-KILL", as_ann(*show, "MainPID", SERVICE).stdout.strip())
+        host.wait(lambda: as_ann(*show, "SubState", SERVICE).stdout == "auto-restart\n", "dead")
         assert as_ann("systemctl", "--user", "stop", SERVICE).returncode == 0
         assert processes(host, "^sleep 472[12]$") == []
     finally:

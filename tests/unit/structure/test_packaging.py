@@ -110,7 +110,13 @@ def test_the_drop_ins_unit_is_the_same_but_for_names_and_paths() -> None:
         "LogsDirectoryMode=0770",
     ]
     told = [line for line in lines if not line.startswith(("#", "Description="))]
-    assert [line for line in told if "sdsuper" in line] == ["Conflicts=sdsuperd.service"]
+    # The companions are the program's, for whichever service.
+    assert [line for line in told if "sdsuper" in line] == [
+        "Conflicts=sdsuperd.service",
+        "Wants=network-online.target sdsuper-guard@%n",
+        "OnFailure=sdsuper-cleanup@%n",
+        "ExecStopPost=-/usr/libexec/sdsuper/guard stopped %n",
+    ]
 
 
 def test_a_unit_that_lacks_what_is_to_differ_is_refused(tmp_path: Path) -> None:
