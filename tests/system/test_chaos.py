@@ -112,20 +112,18 @@ class Host:
     def operate(self, dice: random.Random) -> None:
         """Do what operators do until there was enough, whether the daemon is there or not."""
         while not self._enough.is_set():
-            task = dice.choice(
-                (
-                    *(partial(self.ctl, verb) for verb in ("status", "avail")),
-                    *(
-                        partial(self.ctl, verb, dice.choice(chaos.OPERATED).name)
-                        for verb in ("stop", "start", "restart", "tail")
-                    ),
-                    partial(self.machine.systemctl, "reload", UNIT, check=False),
-                    partial(self.change, dice),
-                    partial(self.change, dice),
-                    self.reopen,
-                )
+            tasks: tuple[Callable[[], object], ...] = (
+                *(partial(self.ctl, verb) for verb in ("status", "avail")),
+                *(
+                    partial(self.ctl, verb, dice.choice(chaos.OPERATED).name)
+                    for verb in ("stop", "start", "restart", "tail")
+                ),
+                partial(self.machine.systemctl, "reload", UNIT, check=False),
+                partial(self.change, dice),
+                partial(self.change, dice),
+                self.reopen,
             )
-            task()
+            dice.choice(tasks)()
             self._enough.wait(dice.random() / 4)
 
     def change(self, dice: random.Random) -> None:

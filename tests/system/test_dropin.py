@@ -169,12 +169,14 @@ def test_an_edited_file_stays_in_effect(machine: Container) -> None:
     assert "\nloglevel=debug\n" in machine.run("supervisord", "config", "show").stdout
 
 
-def test_an_upgrade_leaves_the_programs_alone(machine: Container, packages: Packages) -> None:
+def test_an_upgrade_changes_the_daemon_and_no_program(
+    machine: Container, packages: Packages
+) -> None:
     before = machine.show(UNIT, "MainPID"), processes(machine, "^sleep 4711$")
     add_repository(machine, "second", packages.second(machine.suite))
     told = machine.run("dnf", "-y", "upgrade").stdout
     assert machine.run("rpm", "-q", "--qf", "%{release}", "sdsuper-supervisor").stdout == "2"
-    assert "systemctl restart supervisord.service" in told
+    assert "supervisord.service goes on with the new version" in told
     assert (machine.show(UNIT, "MainPID"), processes(machine, "^sleep 4711$")) == before
     assert machine.read(CONFIG) == EDITED
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import ROOT, Packages, add_repository, build
-from tests.system.container import SUITES, CommandError, Container
+from tests.system.container import SUITES, CommandError, Container, processes
 
 pytestmark = [pytest.mark.booted, pytest.mark.rpm]
 
@@ -21,6 +21,12 @@ INSTANCE = """\
 user=root
 logfile=/var/log/sdsuper-blue/sdsuperd.log
 pidfile=/run/sdsuper-blue/sdsuperd.pid
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+[program:other]
+command=sleep 4712
+startsecs=0
 """
 PROGRAM = "[program:web]\ncommand=sleep 4711\nstartsecs=0\n"
 
@@ -37,6 +43,12 @@ def digests(folder: Path) -> dict[str, str]:
 def pid_of(machine: Container, program: str) -> str:
     """Return the pid of a program as the daemon tells it."""
     return machine.run("sdsuperctl", "pid", program).stdout.strip()
+
+
+def went_on(machine: Container) -> bool:
+    """Whether the daemon has executed itself: what it was handed is in its environment."""
+    environment = machine.run("cat", f"/proc/{machine.show(UNIT, 'MainPID')}/environ").stdout
+    return "SDSUPER_HANDOVER=" in environment
 
 
 def named(repository: Path, name: str) -> Path:
@@ -130,23 +142,65 @@ def test_running_wrote_nothing_into_the_package(machine: Container) -> None:
     assert machine.run("rpm", "-V", "--nomtime", "sdsuper").stdout == ""
 
 
-def test_an_upgrade_leaves_the_programs_alone(machine: Container, packages: Packages) -> None:
-    before = machine.show(UNIT, "MainPID"), pid_of(machine, "web")
+def changes(machine: Container, verb: str, release: str) -> str:
+    """Change to another release, of which the programs must not notice; return what dnf said."""
+    units = (UNIT, "sdsuperd@blue.service")
+    before = (
+        [machine.show(unit, "MainPID") for unit in units],
+        processes(machine, "^sleep 471[12]$"),
+    )
+    told = machine.run("dnf", "-y", verb, "sdsuper").stdout
+    assert machine.run("rpm", "-q", "--qf", "%{release}", "sdsuper").stdout == release
+    after = [machine.show(unit, "MainPID") for unit in units], processes(machine, "^sleep 471[12]$")
+    assert after == before
+    for unit in units:
+        assert machine.show(unit, "NeedDaemonReload") == "no"
+        assert machine.show(unit, "ActiveState") == "active"
+    return told
+
+
+def test_an_upgrade_changes_the_daemon_and_no_program(
+    machine: Container, packages: Packages
+) -> None:
     add_repository(machine, "second", packages.second(machine.suite))
     machine.write("/etc/sdsuper/blue.conf", INSTANCE)
     machine.systemctl("start", "sdsuperd@blue")
-    told = machine.run("dnf", "-y", "upgrade", "sdsuper").stdout
-    assert machine.run("rpm", "-q", "--qf", "%{release}", "sdsuper").stdout == "2"
-    assert "systemctl restart sdsuperd.service sdsuperd@blue.service\n" in told
-    machine.systemctl("stop", "sdsuperd@blue")
-    machine.run("rm", "-r", "/var/lib/sdsuper-blue", "/var/log/sdsuper-blue")
-    assert (machine.show(UNIT, "MainPID"), pid_of(machine, "web")) == before
-    assert machine.show(UNIT, "NeedDaemonReload") == "no"
+    machine.wait(lambda: len(processes(machine, "^sleep 471[12]$")) == 2, "both run")
+    assert not went_on(machine)
+    told = changes(machine, "upgrade", "2")
+    for unit in (UNIT, "sdsuperd@blue.service"):
+        assert f"{unit} goes on with the new version" in told
+    assert went_on(machine)
     assert machine.systemctl("is-enabled", UNIT) == "enabled\n"
-    # The old daemon goes on working on the new files, and the new one takes over.
-    machine.systemctl("reload", UNIT)
-    machine.systemctl("restart", UNIT)
-    assert pid_of(machine, "web") not in ("0", before[1])
+    assert pid_of(machine, "web") == str(*processes(machine, "^sleep 4711$"))
+
+
+def test_a_downgrade_does_the_same(machine: Container) -> None:
+    assert "goes on with the new version" in changes(machine, "downgrade", "1")
+    changes(machine, "upgrade", "2")
+
+
+def test_a_version_that_does_not_work_is_not_gone_on_with(machine: Container) -> None:
+    main = "/usr/lib/sdsuper/sdsuper/sdsuperd.py"
+    good = machine.read(main)
+    # As if it did not fit the interpreter; compiled files are not checked against their source.
+    machine.run("sh", "-c", f"rm -r {main.rpartition('/')[0]}/__pycache__/sdsuperd.*")
+    machine.write(main, "raise SystemError('broken')\n")
+    told = changes(machine, "reinstall", "2")
+    assert "goes on with the new version" in told  # it was put right by the transaction
+    machine.run("sh", "-c", f"rm -r {main.rpartition('/')[0]}/__pycache__/sdsuperd.*")
+    machine.write(main, "raise SystemError('broken')\n")
+    before = machine.show(UNIT, "MainPID"), pid_of(machine, "web")
+    done = machine.run("sdsuperctl", "reexec", check=False)
+    assert done.returncode != 0
+    machine.write(main, good)
+    assert (machine.show(UNIT, "MainPID"), pid_of(machine, "web")) == before
+    machine.run("sdsuperctl", "reexec")
+    assert (machine.show(UNIT, "MainPID"), pid_of(machine, "web")) == before
+    machine.systemctl("stop", "sdsuperd@blue")
+    assert processes(machine, "^sleep 4712$") == []
+    machine.run("rm", "-r", "/var/lib/sdsuper-blue", "/var/log/sdsuper-blue")
+    machine.run("dnf", "-y", "reinstall", "sdsuper")
 
 
 def test_removing_stops_everything_and_leaves_configuration_and_logs(machine: Container) -> None:
