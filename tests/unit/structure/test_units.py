@@ -106,6 +106,8 @@ def test_a_user_has_the_same_companions(name: str) -> None:
     assert system.count("/guard ") == 1
     expected = system.replace("/guard ", "/guard --user ")
     assert (USER.parent / name).read_text(encoding="utf-8") == expected
+    # With systemd's own limit they would not be there for the sixth crash within 10 seconds.
+    assert read(UNITS / name)["Unit"]["StartLimitIntervalSec"] == "0"
 
 
 def test_the_guard_is_a_script_that_a_shell_understands() -> None:
