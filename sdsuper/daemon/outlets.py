@@ -120,6 +120,23 @@ class Outlets:
         on_closed: Called when a pipe was read to its end and closed.
     """
 
+    __slots__ = (
+        "_channels",
+        "_configs",
+        "_echo",
+        "_held",
+        "_name",
+        "_pipes",
+        "_program",
+        "_publish",
+        "_recorded",
+        "_released",
+        "_report",
+        "_settings",
+        "_shared",
+        "on_held",
+    )
+
     def __init__(
         self,
         name: Namespec,
@@ -336,25 +353,13 @@ class Outlets:
         on_raw: Callable[[bytes], None] | None = None,
     ) -> Pipe:
         config = self._configs[channel]
-        log_event, capture_event = _EVENTS[channel]
-
-        def on_log(data: bytes) -> None:
-            if config.events_enabled:
-                self._publish(log_event(self._name, pid, data))
-            if self._echo:
-                text = repr(data) if on_raw is not None else _text(data)
-                echoed = f"'{self._name.process}' {channel} output:\n{text}"
-                self._report(Level.DEBUG, echoed)
-
-        def on_capture(data: bytes) -> None:
-            self._publish(capture_event(self._name, pid, data))
-            self._report(Level.DEBUG, f"'{self._name.process}' {channel} emitted a comm event")
-
+        tells = config.events_enabled or self._echo
+        captures = config.capture_maxbytes and on_raw is None
         reader = Reader(
             fd,
             self._channels[channel],
-            on_log=on_log if config.events_enabled or self._echo else None,
-            on_capture=on_capture if config.capture_maxbytes and on_raw is None else None,
+            on_log=self._on_log(channel, pid, raw=on_raw is not None) if tells else None,
+            on_capture=self._on_capture(channel, pid) if captures else None,
             on_raw=on_raw,
             key=pipe_key(number, channel),
             on_held=self._holds,
@@ -363,6 +368,28 @@ class Outlets:
         self._pipes.append(pipe)
         asyncio.get_running_loop().add_reader(fd, self._readable, pipe)
         return pipe
+
+    def _on_log(self, channel: ChannelName, pid: int, *, raw: bool) -> Callable[[bytes], None]:
+        config, (log_event, _) = self._configs[channel], _EVENTS[channel]
+
+        def on_log(data: bytes) -> None:
+            if config.events_enabled:
+                self._publish(log_event(self._name, pid, data))
+            if self._echo:
+                text = repr(data) if raw else _text(data)
+                echoed = f"'{self._name.process}' {channel} output:\n{text}"
+                self._report(Level.DEBUG, echoed)
+
+        return on_log
+
+    def _on_capture(self, channel: ChannelName, pid: int) -> Callable[[bytes], None]:
+        _, capture_event = _EVENTS[channel]
+
+        def on_capture(data: bytes) -> None:
+            self._publish(capture_event(self._name, pid, data))
+            self._report(Level.DEBUG, f"'{self._name.process}' {channel} emitted a comm event")
+
+        return on_capture
 
     def _readable(self, pipe: Pipe) -> None:
         if pipe.closed:

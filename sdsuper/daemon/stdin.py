@@ -22,6 +22,8 @@ class StdinWriter:
         on_change: Called when what waits has changed, or the pipe is about to be closed.
     """
 
+    __slots__ = ("_fd", "_open", "_queue", "on_change")
+
     def __init__(self, fd: int | None, waiting: bytes = b"") -> None:
         self.on_change: Callable[[], None] | None = None
         self._fd = -1 if fd is None else fd

@@ -41,6 +41,23 @@ class Channel:
         on_held: Called when what it holds has changed for another reason than a write.
     """
 
+    __slots__ = (
+        "_failing",
+        "_kinds",
+        "_origin",
+        "_report",
+        "_sinks",
+        "_stage",
+        "channel",
+        "config",
+        "dropped",
+        "keeps",
+        "on_held",
+        "path",
+        "process",
+        "strip_ansi",
+    )
+
     def __init__(
         self,
         *,

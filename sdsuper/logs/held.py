@@ -145,6 +145,8 @@ class Threshold:
     for that, and is recorded each time a quarter more has come, or half has gone.
     """
 
+    __slots__ = ("_recorded",)
+
     def __init__(self) -> None:
         self._recorded = 0
 

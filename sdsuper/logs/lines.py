@@ -186,6 +186,8 @@ def _prefix_at_end(data: bytes, token: bytes) -> int:
 class CaptureBuffer:
     """The last `maxbytes` bytes of what was captured."""
 
+    __slots__ = ("_data", "_maxbytes")
+
     def __init__(self, maxbytes: int) -> None:
         self._maxbytes = maxbytes
         self._data = bytearray()

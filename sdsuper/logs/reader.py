@@ -50,6 +50,10 @@ _BUFFERS = (_BUFFER,)
 _VIEW = memoryview(_BUFFER)
 
 
+_UNUSED = CaptureBuffer(0)
+"""Of all readers that capture nothing."""
+
+
 class Reader:
     """Reads one pipe and feeds a channel.
 
@@ -67,6 +71,30 @@ class Reader:
         fd: The descriptor.
         pause: Seconds to leave the pipe alone after the last `read_ready`; 0.0: watch it on.
     """
+
+    __slots__ = (
+        "_captured",
+        "_channel",
+        "_enlarged",
+        "_held",
+        "_is_pipe",
+        "_keeps",
+        "_key",
+        "_last",
+        "_last_read",
+        "_on_capture",
+        "_on_held",
+        "_on_log",
+        "_on_raw",
+        "_plain",
+        "_splitter",
+        "_stage",
+        "_staged",
+        "_stalled_since",
+        "_stripper",
+        "fd",
+        "pause",
+    )
 
     def __init__(
         self,
@@ -92,7 +120,7 @@ class Reader:
         self._on_raw = on_raw
         captures = on_capture is not None and channel.config.capture_maxbytes > 0
         self._splitter = CaptureSplitter() if captures else None
-        self._captured = CaptureBuffer(channel.config.capture_maxbytes)
+        self._captured = CaptureBuffer(channel.config.capture_maxbytes) if captures else _UNUSED
         self._stripper = AnsiStripper() if channel.strip_ansi else None
         self._last = Part.LOGGED
         hooks = on_log or on_raw
