@@ -134,6 +134,8 @@ class Outlets:
         "_report",
         "_settings",
         "_shared",
+        "config",
+        "on_closed",
         "on_held",
     )
 
