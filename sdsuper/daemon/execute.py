@@ -38,11 +38,11 @@ from sdsuper.core.notice import Notice
 from sdsuper.core.process import Process
 from sdsuper.daemon import containment, environment, proctable
 from sdsuper.daemon.command import CommandError, resolve_command
-from sdsuper.daemon.fcgi import FcgiSockets
+from sdsuper.daemon.fcgi import FCGI, FcgiSockets
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.lastoutput import LastOutput
 from sdsuper.daemon.limits import DescriptorLimit
-from sdsuper.daemon.listen import ProgramSockets, listen_variables
+from sdsuper.daemon.listen import HeldSocket, ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
 from sdsuper.daemon.outofmemory import MemoryCount, MemoryWatch
@@ -111,7 +111,8 @@ class Edge:
     notify_folder: str | None = None
 
 
-_EDGE, _FILES = "edge", "files"
+_EDGE, _FILES, _SOCKETS = "edge", "files", "sockets"
+_SOCKETS_CODEC = codec_of(tuple[HeldSocket, ...])
 _EDGE_CODEC = codec_of(Edge)
 _FILES_CODEC = codec_of(tuple[HeldFile, ...])
 
@@ -204,6 +205,7 @@ class Executor:
         self._keeper = keeper or Keeper(report, Notifier({}), enabled=False)
         self._keeper.register(self)
         self._by_number: dict[int, Invocation] = {}
+        self._kept_sockets: dict[str, int] = {}
         self._intents: dict[int, tuple[InvocationRecord, dict[str, int]]] = {}
         self._finding: list[asyncio.TimerHandle] = []
         self._settings = settings
@@ -220,6 +222,7 @@ class Executor:
         self._base_environment: Mapping[str, str] = environment.inherited(os.environ)
         self._listening = ProgramSockets()
         self._fcgi = FcgiSockets(report)
+        self._listening.on_change = self._fcgi.on_change = self._sockets_changed
         self._daemon_mark = os.urandom(8).hex()
         self._notify_folder = NotifyFolder(os.environ)
         self._outlets: dict[Namespec, Outlets] = {}
@@ -536,11 +539,26 @@ class Executor:
         """What waits for FIFOs and terminals has changed."""
         self._keeper.changed(_FILES, lambda: _FILES_CODEC.encode(OPEN_FILES.held()))
 
+    def _sockets(self) -> dict[HeldSocket, int]:
+        return {**self._listening.held(), **self._fcgi.held()}
+
+    def _sockets_changed(self) -> None:
+        """Other sockets of programs are open than before; those that went are still open."""
+        held = self._sockets()
+        now = {each.name: fd for each, fd in held.items()}
+        for name in self._kept_sockets.keys() - now.keys():
+            self._keeper.drop(name)
+        fresh = {name: fd for name, fd in now.items() if self._kept_sockets.get(name) != fd}
+        self._keeper.hold_all(fresh)
+        self._kept_sockets = now
+        self._keeper.changed(_SOCKETS, lambda: _SOCKETS_CODEC.encode(tuple(held)))
+
     def export(self) -> Mapping[str, Plain]:
         """Return the records of all invocations, and of what their channels hold."""
         records: dict[str, Plain] = {
             _EDGE: self._edge(),
             _FILES: _FILES_CODEC.encode(OPEN_FILES.held()),
+            _SOCKETS: _SOCKETS_CODEC.encode(tuple(self._sockets())),
         }
         for number, invocation in self._by_number.items():
             records[f"{INVOCATION}{number}"] = self._exported(invocation)
@@ -550,7 +568,8 @@ class Executor:
 
     def descriptors(self) -> Mapping[str, int]:
         """Return what is open of all invocations."""
-        found: dict[str, int] = {}
+        found = {each.name: fd for each, fd in self._sockets().items()}
+        self._kept_sockets = dict(found)
         for invocation in self._by_number.values():
             alive = self._by_pid.get(invocation.pid) is invocation
             pidfd = self.reaper.pidfd(invocation.pid) if alive else None
@@ -577,7 +596,12 @@ class Executor:
             for config in group.config.processes:
                 name = Namespec(group.config.name, config.name)
                 self._prepare(name, config, held.get(key_of(name)))
-            self._fcgi.add(group.config)
+            self._fcgi.add(group.config, adopted=True)
+        for each in sorted(decode_sockets(left), key=lambda each: each.index):
+            fd = left.take(each.name)
+            if fd is not None:
+                owner = self._fcgi if each.index == FCGI else self._listening
+                owner.adopt(each, fd)
         for record in decode_invocations(left, manager):
             if record.pid:
                 self._restore(record, left, manager)
@@ -644,6 +668,7 @@ class Executor:
         if alive:
             self._by_pid[record.pid] = invocation
             self._by_name[name] = invocation
+            self._fcgi.adopt_user(name)
             self.reaper.adopt(record.pid, pidfd, record.started)
         elif pidfd is not None:
             os.close(pidfd)
@@ -1017,6 +1042,14 @@ class Executor:
 def decode_edge(left: Inheritance) -> Edge:
     """Return what was handed on of the edge as a whole. Raises HandoverError."""
     found: Edge = _EDGE_CODEC.decode(left.records.get(_EDGE), _EDGE, left.notes)
+    return found
+
+
+def decode_sockets(left: Inheritance) -> tuple[HeldSocket, ...]:
+    """Return the open sockets of programs. Raises HandoverError."""
+    found: tuple[HeldSocket, ...] = _SOCKETS_CODEC.decode(
+        left.records.get(_SOCKETS, []), _SOCKETS, left.notes
+    )
     return found
 
 

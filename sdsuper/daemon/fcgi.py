@@ -20,12 +20,16 @@ from collections.abc import Callable
 
 from sdsuper.config.model import FcgiSocketConfig, GroupConfig
 from sdsuper.daemon import socketfile
+from sdsuper.daemon.listen import HeldSocket
 from sdsuper.daemon.spawn import SpawnError
 from sdsuper.values import Level, Namespec
 
 _DEFAULT_MODE = 0o700
 _TCP = re.compile(r"tcp://([^\s:]+):(\d+)")
 _UNIX = "unix://"
+
+FCGI = -1
+"""The place of such a socket among those of its program."""
 
 Key = tuple[str, str]
 """The names of a group and of a program in it."""
@@ -36,9 +40,13 @@ class FcgiSockets:
 
     Args:
         report: Writes to the daemon's log.
+
+    Attributes:
+        on_change: Called when other sockets are open than before.
     """
 
     def __init__(self, report: Callable[[Level, str], None]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._report = report
         self._configs: dict[Key, FcgiSocketConfig] = {}
         self._addresses: dict[Key, tuple[str, int]] = {}
@@ -46,12 +54,36 @@ class FcgiSockets:
         self._open: dict[Key, _Socket] = {}
         self._users: dict[Key, set[Namespec]] = {}
 
-    def add(self, group: GroupConfig) -> None:
-        """Take in a group that becomes active, and try the sockets of its programs."""
+    def held(self) -> dict[HeldSocket, int]:
+        """Return what is open, and the descriptors."""
+        return {
+            HeldSocket(*key, FCGI, each.path, each.file): each.fileno()
+            for key, each in self._open.items()
+        }
+
+    def adopt(self, held: HeldSocket, fd: int) -> None:
+        """Go on with a socket of an earlier daemon."""
+        self._open[held.group, held.program] = _Socket.of(fd, held.path, held.file)
+
+    def adopt_user(self, name: Namespec) -> None:
+        """Count in a process that an earlier daemon has started."""
+        key = self._programs.get(name)
+        if key is not None:
+            self._users.setdefault(key, set()).add(name)
+
+    def add(self, group: GroupConfig, *, adopted: bool = False) -> None:
+        """Take in a group that becomes active, and try the sockets of its programs.
+
+        Args:
+            group: The group.
+            adopted: Its processes may be using the sockets that would be tried.
+        """
         for program, config in group.sockets.items():
             key = group.name, program
             self._configs[key] = config
             self._addresses.pop(key, None)
+            if adopted:
+                continue
             try:
                 self._close(key, self._create(key))
             except OSError as error:
@@ -73,6 +105,7 @@ class FcgiSockets:
         if key not in self._open:
             try:
                 self._open[key] = self._create(key)
+                self.on_change()
             except OSError as error:
                 raise SpawnError(_cannot(self._configs[key], error)) from None
         self._users.setdefault(key, set()).add(name)
@@ -86,7 +119,9 @@ class FcgiSockets:
         users = self._users.get(key, set())
         users.discard(name)
         if not users and key in self._open:
-            self._close(key, self._open.pop(key))
+            closed = self._open.pop(key)
+            self.on_change()
+            self._close(key, closed)
 
     def forget(self, name: Namespec) -> None:
         """A process is no longer part of the configuration in force."""
@@ -153,6 +188,25 @@ class _Socket:
         if config.owner is not None:
             uid, gid = config.owner
             os.chown(self._path, uid, gid, follow_symlinks=False)
+
+    @classmethod
+    def of(cls, fd: int, path: str, file: socketfile.Identity | None) -> _Socket:
+        """Return what an earlier daemon has opened."""
+        made = cls.__new__(cls)
+        made._socket = socket.socket(fileno=fd)  # noqa: SLF001  our own
+        made._path = path  # noqa: SLF001  our own
+        made._file = file  # noqa: SLF001  our own
+        return made
+
+    @property
+    def path(self) -> str:
+        """The path of its file, "" without one."""
+        return self._path
+
+    @property
+    def file(self) -> socketfile.Identity | None:
+        """Which file that is, None without one."""
+        return self._file
 
     def fileno(self) -> int:
         """Return its descriptor, which is close-on-exec."""

@@ -11,11 +11,12 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sdsuper.config.model import ProcessConfig, SocketConfig
 from sdsuper.daemon import socketfile
 from sdsuper.daemon.spawn import SpawnError
+from sdsuper.dataclass import dataclass
 from sdsuper.values import Namespec
 
 _UNIX_MODE = 0o700
@@ -31,12 +32,55 @@ def listen_variables(sockets: Iterable[SocketConfig]) -> dict[str, str]:
     return {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names)} if names else {}
 
 
+@dataclass(frozen=True, slots=True)
+class HeldSocket:
+    """One open socket of a program, as it is handed on.
+
+    Attributes:
+        index: Its place among those of the program.
+        path: Of its file, "" without one.
+        file: Device and inode of that.
+    """
+
+    group: str
+    program: str
+    index: int
+    path: str = ""
+    file: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its descriptor."""
+        return f"{SOCKET}{self.group}:{self.program}:{self.index}"
+
+
+SOCKET = "socket/"
+
+
 class ProgramSockets:
-    """The sockets of all programs."""
+    """The sockets of all programs.
+
+    Attributes:
+        on_change: Called when other sockets are open than before.
+    """
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._claims: dict[Key, dict[Namespec, ProcessConfig]] = {}
         self._open: dict[Key, list[_Socket]] = {}
+
+    def held(self) -> dict[HeldSocket, int]:
+        """Return what is open, and the descriptors."""
+        return {
+            HeldSocket(*key, index, each.path, each.file): each.fileno()
+            for key, sockets in self._open.items()
+            for index, each in enumerate(sockets)
+        }
+
+    def adopt(self, held: HeldSocket, fd: int) -> None:
+        """Go on with a socket of an earlier daemon; those of a program come in order."""
+        opened = self._open.setdefault((held.group, held.program), [])
+        opened.append(_Socket.of(fd, held.path, held.file))
 
     def claim(self, name: Namespec, config: ProcessConfig) -> None:
         """Take a process in that becomes active."""
@@ -48,7 +92,9 @@ class ProgramSockets:
         for key, claims in list(self._claims.items()):
             if claims.pop(name, None) is not None and not claims:
                 del self._claims[key]
-                _close_all(self._open.pop(key, []))
+                closed = self._open.pop(key, [])
+                self.on_change()
+                _close_all(closed)
 
     def open(self, name: Namespec) -> list[int]:
         """Return the descriptors of a process in configured order; open what is not open yet.
@@ -71,8 +117,10 @@ class ProgramSockets:
             raise SpawnError(
                 f"cannot listen on {wanted.address} for '{config.name}': {reason}"
             ) from None
-        _close_all(each for each in before if each not in after)
         self._open[_key(config)] = after
+        if after != before:
+            self.on_change()
+        _close_all(each for each in before if each not in after)
         return [each.fileno() for each in after]
 
     def close(self) -> None:
@@ -104,6 +152,25 @@ class _Socket:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of(cls, fd: int, path: str, file: socketfile.Identity | None) -> _Socket:
+        """Return what an earlier daemon has opened."""
+        made = cls.__new__(cls)
+        made._socket = socket.socket(fileno=fd)  # noqa: SLF001  our own
+        made._path = path  # noqa: SLF001  our own
+        made._file = file  # noqa: SLF001  our own
+        return made
+
+    @property
+    def path(self) -> str:
+        """The path of its file, "" without one."""
+        return self._path
+
+    @property
+    def file(self) -> socketfile.Identity | None:
+        """Which file that is, None without one."""
+        return self._file
 
     def fileno(self) -> int:
         """Return its descriptor, which is close-on-exec."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdsuper.daemon.execute import decode_edge, decode_held, decode_invocations
+from sdsuper.daemon.execute import decode_edge, decode_held, decode_invocations, decode_sockets
 from sdsuper.daemon.handover import Inheritance
 from sdsuper.daemon.pools import decode_pools
 from sdsuper.daemon.records import restored_config, restored_manager
@@ -21,6 +21,7 @@ def check(left: Inheritance) -> None:
     manager = restored_manager(left)
     decode_edge(left)
     decode_held(left)
+    decode_sockets(left)
     decode_invocations(left, manager)
     decode_pools(left)
     SERVICE_CODEC.decode(left.records.get(SERVICE), SERVICE)
