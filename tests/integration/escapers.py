@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-PAUSE = 0.02  # seconds that one of those lives who fork themselves anew
+PAUSE = 0.1  # seconds that one of those lives who fork themselves anew
 
 
 def deaf() -> None:
