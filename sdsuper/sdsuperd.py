@@ -181,6 +181,12 @@ def _receive(notifier: Notifier) -> _Found:
     limits.raise_own()  # there may be more descriptors than the soft limit allows
     received = handover.receive(os.environ, passed(os.environ, os.getpid()))
     left, refused = received.inheritance, received.refusal
+    ended = handover.was_ended(runtime_directory(os.environ, os.getpid()))
+    if ended and not received.in_place:
+        refused = None
+        if left is not None:
+            left.close()
+            left = None
     if left is not None:
         try:
             succession.check(left)

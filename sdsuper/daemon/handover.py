@@ -47,6 +47,13 @@ VARIABLE = "SDSUPER_HANDOVER"
 
 _STORE, _BOX = "handover-", "box-"
 
+_ENDED = "ended"
+"""A file in the runtime directory: what was left has been ended since, and a new start is wanted.
+
+The service's ExecStopPost= makes it in a restart that was asked for, of a daemon that could not
+stop its programs itself.
+"""
+
 _PATIENCE = 1.0
 """Seconds that PID 1 is waited for, for what nothing else can replace."""
 
@@ -428,6 +435,21 @@ class Received(NamedTuple):
     refusal: str | None = None
     stored: tuple[str, ...] = ()
     in_place: bool = False
+
+
+def was_ended(directory: str | None) -> bool:
+    """Whether nothing may be gone on with, whatever an earlier daemon left; said only once.
+
+    Args:
+        directory: The runtime directory that systemd made, None where it made none.
+    """
+    if directory is None:
+        return False
+    try:
+        os.unlink(os.path.join(directory, _ENDED))
+    except OSError:
+        return False
+    return True
 
 
 def receive(environ: MutableMapping[str, str], passed: Sequence[Passed]) -> Received:

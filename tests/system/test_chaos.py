@@ -71,8 +71,9 @@ class Host:
         found: dict[str, list[int]] = {}
         listed = self.machine.run("pgrep", "-a", "-x", "writer", check=False).stdout
         for line in listed.splitlines():
-            pid, _, name, *_ = line.split()
-            found.setdefault(name.rstrip("+"), []).append(int(pid))
+            pid, _, *words = line.split()
+            if words:  # it has not just ended
+                found.setdefault(words[0].rstrip("+"), []).append(int(pid))
         return found
 
     def told(self) -> dict[str, int]:
@@ -269,12 +270,12 @@ def test_nobody_notices_what_happens_to_the_daemon(host: Host) -> None:
         for writer in chaos.STEADY:
             if writer.options == chaos.JOURNAL:
                 assert missing_in_journal(machine, writer) == []
-        print(f"{total} lines, each once")
+        print(f"{total} lines, each once, after:", *host.history)
     except BaseException:
         print("what happened:", *host.history)
         print(machine.journal(UNIT)[-10_000:])
         if KEPT:
-            shutil.copytree(machine.path("/var/log"), KEPT, dirs_exist_ok=True)
+            shutil.copytree(machine.path("/var/log"), KEPT, symlinks=True, dirs_exist_ok=True)
         raise
 
 
