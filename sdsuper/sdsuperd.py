@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import faulthandler
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -107,6 +108,7 @@ def _run(program: str, words: Sequence[str]) -> int:
 def _supervise(program: str, command_line: CommandLine) -> int:
     """Run daemons in this process until one ends for good, and tell systemd what ends it."""
     setup.keep_descriptors_to_ourselves()
+    gc.freeze()  # what is imported stays: no collection of garbage needs to look at it again
     notifier = Notifier(os.environ)
     try:
         return _live(program, command_line, notifier)
