@@ -71,12 +71,12 @@ def test_an_unexpected_error_is_told_and_answered() -> None:
     told: Told = []
     executor = make_executor(facts.append, told)
     executor.execute(Spawn(NAME, 7, CONFIG))  # nothing was prepared for it
-    executor.execute(EndStrays(NAME, 8, 2.0))  # no such invocation is leaving
+    executor.execute(EndStrays(NAME, 8, 2.0))  # an earlier daemon left no more than the order
     assert facts == [
         SpawnFailed(NAME, 7, "unexpected error in the daemon (its log has details)"),
         Cleared(NAME, 8),
     ]
-    assert [level for level, _ in told] == [Level.CRITICAL] * 2
+    assert [level for level, _ in told] == [Level.CRITICAL]
     assert "KeyError" in told[0][1]
 
 

@@ -21,7 +21,7 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
-from sdsuper.daemon.setup import PidFile
+from sdsuper.daemon.setup import Locks, PidFile
 from sdsuper.daemon.signals import SIGNALS
 from sdsuper.sdsuperd import _serve
 from sdsuper.server.sockets import open_listeners
@@ -83,7 +83,8 @@ def serve(directory: Path, meanwhile: Meanwhile) -> bool:
     daemon = Daemon(source, log, Notifier({}), DescriptorLimit(), None)
 
     async def live() -> bool:
-        serving = _serve(daemon, open_listeners(config.servers), pidfile, None)
+        listeners = open_listeners(config.servers)
+        serving = _serve(daemon, listeners, pidfile, None, Locks(), DescriptorLimit())
         async with asyncio.timeout(SECONDS):
             outcome, _ = await asyncio.gather(serving, meanwhile())
         return outcome.restart
