@@ -483,7 +483,9 @@ class Executor:
             self._keeper.changed(key, lambda: self._exported(invocation))
 
     def _exported(self, invocation: Invocation) -> Plain:
-        if invocation.started is None and invocation.pid in self._by_pid:
+        # With a descriptor of it nothing else need tell it from a later one of the same pid.
+        alive = self._by_pid.get(invocation.pid) is invocation
+        if invocation.started is None and alive and self.reaper.pidfd(invocation.pid) is None:
             entry = proctable.look_up(invocation.pid)
             invocation.started = None if entry is None else entry.started
         forgotten = self._outlets.get(invocation.name) is not invocation.outlets
@@ -892,6 +894,8 @@ class Executor:
             self.last_output.end(invocation.name, invocation.outlets.paths())
         self._record(invocation)
         self._forget_if_over(invocation)
+        if invocation.number in self._by_number and invocation.containment is Containment.NONE:
+            self._keeper.pack()  # what lives on may wait for the end of its stdin
         self._pools.ended(invocation.name)
         self._fcgi.release(invocation.name)
         oom = self._ran_out_of_memory(invocation, status)

@@ -98,12 +98,13 @@ class CoreRecords:
         before = self._histories.get(name, ())
         if history is before:
             return
+        known_by = {id(past) for past in before}  # values that have not changed are the same
         numbers = {past.number for past in history}
         for past in before:
             if past.number not in numbers:
                 self._keeper.gone(f"{_PAST}{past.number}")
         for past in history:
-            if past not in before:
+            if id(past) not in known_by:
                 known = Past(name, past)
                 self._keeper.changed(f"{_PAST}{past.number}", partial(_PAST_CODEC.encode, known))
         if history:

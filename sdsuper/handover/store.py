@@ -30,7 +30,7 @@ _MAGIC = b"sdsuper\0"
 _HEADER = struct.Struct("<8sIQ40sI")  # magic, format, generation, boot, CRC of all before
 _RECORD = struct.Struct("<IIHBx")  # CRC of all that follows, length of the value, of the key, kind
 _PUT, _GONE = 1, 2
-_GARBAGE_MIN = 64 * 1024
+_GARBAGE_MIN = 256 * 1024
 _KEY_MAX = 0xFFFF
 
 

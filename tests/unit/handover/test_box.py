@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from sdsuper.errors import HandoverError
-from sdsuper.handover.box import Box, BoxFullError, read
+from sdsuper.handover.box import GARBAGE_MAX, Box, BoxFullError, read
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_full_box_is_packed_into_a_new_one(box: Box) -> None:
         box.drop(f"{number}/stdout")
     box.drop("never there")
     assert (list(box.live), box.dead) == ([f"{count - 1}/stdout"], count - 1)
-    assert box.is_mostly_garbage is (count - 1 > 1 + 64)
+    assert box.is_mostly_garbage is (count - 1 > 1 + GARBAGE_MAX)
     fresh = box.packed()
     assert (fresh.generation, fresh.dead, look(fresh)) == (2, 0, [f"{count - 1}/stdout"])
     fresh.close()
