@@ -45,7 +45,7 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.listen import HeldSocket, ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
-from sdsuper.daemon.outofmemory import MemoryCount, MemoryWatch
+from sdsuper.daemon.outofmemory import Kills, MemoryCount, MemoryWatch
 from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry, look_up
 from sdsuper.daemon.readback import Readback
@@ -295,6 +295,7 @@ class Executor:
 
         outlets.on_held = on_held
         on_held()
+        self._limit_what_lives(name, config)
 
     def _make_outlets(
         self, name: Namespec, config: ProcessConfig, held: HeldOutlets | None
@@ -308,7 +309,6 @@ class Executor:
             echo=self._settings.loglevel <= Level.DEBUG,
             held=held,
         )
-        self._limit_what_lives(name, config)
         outlets.on_closed = self._pipe_closed
         return outlets
 
@@ -386,7 +386,7 @@ class Executor:
         try:
             notices = self._listen(action, speaker)
             cgroup = self._make_cgroup(action)
-            memory = self._count_memory(action, cgroup)
+            memory = self._count_memory(action.name, action.config, cgroup)
             child = self._make_child(action, mark, notices, cgroup)
         except Exception as error:
             self._forget_intent(action.invocation)
@@ -474,6 +474,8 @@ class Executor:
     def _follow_up(self, invocation: Invocation) -> None:
         """Keep the record of an invocation current from now on."""
         self._by_number[invocation.number] = invocation
+        if invocation.memory is not None:
+            invocation.memory.on_change = lambda: self._record(invocation)
         invocation.stdin.on_change = lambda: self._stdin_changed(invocation)
         self._record(invocation)
 
@@ -503,6 +505,7 @@ class Executor:
             seen=invocation.seen,
             killed=invocation.killed,
             notices=None if invocation.notices is None else invocation.notices.path,
+            memory=None if invocation.memory is None else invocation.memory.known,
             config=invocation.outlets.config if forgotten else None,
             held=invocation.outlets.held() if forgotten else None,
         )
@@ -595,6 +598,7 @@ class Executor:
         if lost:
             self._report(Level.CRITICAL, f"{lost} bytes of output were lost in the handover")
         for group in manager.groups.values():
+            self._resources.require(group.config)
             for config in group.config.processes:
                 name = Namespec(group.config.name, config.name)
                 self._prepare(name, config, held.get(key_of(name)))
@@ -662,6 +666,8 @@ class Executor:
             adopted=record.adopted or not ours,
             started=record.started,
         )
+        if alive:
+            invocation.memory = self._count_memory(name, config, invocation.cgroup, record.memory)
         notices = fds.pop("notices", None)
         if notices is not None and record.notices is not None:
             invocation.notices = self._notices(invocation, record.notices, notices)
@@ -758,10 +764,16 @@ class Executor:
             ) from None
         return cgroup
 
-    def _count_memory(self, action: Spawn, cgroup: Cgroup | None) -> MemoryCount | None:
+    def _count_memory(
+        self,
+        name: Namespec,
+        config: ProcessConfig,
+        cgroup: Cgroup | None,
+        known: Kills | None = None,
+    ) -> MemoryCount | None:
         if cgroup is None or not self._resources.counts_memory:
             return None
-        return self._memory.open(cgroup, action.name.process, action.config.limits)
+        return self._memory.open(cgroup, name.process, config.limits, known)
 
     def _make_child(
         self, action: Spawn, mark: str, notices: Notices | None, cgroup: Cgroup | None

@@ -31,7 +31,7 @@ _DYING_SECONDS = 10.0
 """How long after a kill the exit of the main process is put down to it: much memory takes time."""
 
 
-class _Counts(NamedTuple):
+class Kills(NamedTuple):
     """What memory.events says.
 
     Attributes:
@@ -43,34 +43,57 @@ class _Counts(NamedTuple):
     kills: int
 
 
-def _counts(text: str) -> _Counts:
+def _counts(text: str) -> Kills:
     found = keyed(text)
-    return _Counts(int(found.get("oom", 0)), int(found.get("oom_kill", 0)))
+    return Kills(int(found.get("oom", 0)), int(found.get("oom_kill", 0)))
+
+
+def _nothing() -> None:
+    """Tell nobody."""
 
 
 class MemoryCount:
     """The kills in the cgroup of one invocation.
 
+    Args:
+        fd: Of memory.events.
+        name: Of the process, for the log.
+        limits: Of the process, for the log.
+        report: Writes to the daemon's log.
+        known: What an earlier daemon knew of, None where the invocation begins.
+
     Attributes:
-        fd: Where the kernel tells of more.
+        fd: The same; the kernel tells there of more.
+        known: What has been told of, or was there before the invocation.
+        on_change: Called when that has changed.
     """
 
-    def __init__(self, fd: int, name: str, limits: LimitsConfig, report: Report) -> None:
+    def __init__(
+        self,
+        fd: int,
+        name: str,
+        limits: LimitsConfig,
+        report: Report,
+        known: Kills | None = None,
+    ) -> None:
         self.fd = fd
+        self.on_change: Callable[[], None] = _nothing
         self._name = name
         self._limits = limits
         self._report = report
-        self._known = self._read()
+        self.known = self._read()
+        if known is not None:  # the kernel begins anew where nobody counted for a while
+            self.known = known if known.kills <= self.known.kills else Kills(0, 0)
         self._killed_at: float | None = None
 
     def look(self) -> None:
         """Tell what has been killed since the last look."""
         now = self._read()
-        kills = now.kills - self._known.kills
-        reached = now.limit > self._known.limit
+        kills = now.kills - self.known.kills
+        reached = now.limit > self.known.limit
         if kills <= 0:
             return  # that the limit was reached comes before what is killed for it
-        self._known = now
+        self.known = now
         self._killed_at = time.monotonic()
         what = "a process" if kills == 1 else f"{kills} processes"
         if kills_all(self._limits):
@@ -79,19 +102,26 @@ class MemoryCount:
         if reached:
             why = f"memory_max={self._limits.memory_max} was reached"
         self._report(Level.WARN, f"the kernel killed {what} of '{self._name}': {why}")
+        self.on_change()
 
     def ended(self, status: ExitStatus) -> bool:
-        """Whether the end of the main process was such a kill."""
-        self.look()
-        if status.signal != _SIGKILL or self._killed_at is None:
-            return False
-        return time.monotonic() - self._killed_at < _DYING_SECONDS
+        """Whether the end of the main process was such a kill.
 
-    def _read(self) -> _Counts:
+        Args:
+            status: How it ended; nobody may know, where an earlier daemon started it.
+        """
+        self.look()
+        unknown = status.code is None and status.signal is None
+        if not (status.signal == _SIGKILL or (unknown and kills_all(self._limits))):
+            return False
+        just = time.monotonic() - _DYING_SECONDS
+        return self._killed_at is not None and self._killed_at > just
+
+    def _read(self) -> Kills:
         try:
             return _counts(os.pread(self.fd, _READ_BYTES, 0).decode())
         except OSError:  # ENODEV: the cgroup is gone, or memory is not counted any more
-            return _Counts(0, 0)
+            return Kills(0, 0)
 
 
 class MemoryWatch:
@@ -107,19 +137,22 @@ class MemoryWatch:
         # An epoll of its own: the files count as readable at any time, which is of no interest.
         self._epoll: select.epoll | None = None
 
-    def open(self, cgroup: Cgroup, name: str, limits: LimitsConfig) -> MemoryCount | None:
+    def open(
+        self, cgroup: Cgroup, name: str, limits: LimitsConfig, known: Kills | None = None
+    ) -> MemoryCount | None:
         """Begin to count for an invocation; None where the kernel does not count memory there.
 
         Args:
             cgroup: Where it lives.
             name: Of the process, for the log.
             limits: Of the process, for the log.
+            known: What an earlier daemon knew of, None where the invocation begins.
         """
         try:
             fd = os.open(f"{cgroup.path}/{_EVENTS}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
-        count = MemoryCount(fd, name, limits, self._report)
+        count = MemoryCount(fd, name, limits, self._report, known)
         if self._epoll is None:
             self._epoll = select.epoll()
             asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._changed)

@@ -12,6 +12,7 @@ from sdsuper.core.manager import Manager, Whole
 from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.handover import Inheritance, Keeper
+from sdsuper.daemon.outofmemory import Kills
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import HandoverError
 from sdsuper.handover.codec import Plain, codec_of, decode_with
@@ -256,6 +257,7 @@ class InvocationRecord:
         stdin: What waits to be read by it.
         channels: The pipes that are open.
         left: Nobody writes to them any more.
+        memory: The kills for want of memory that are known, None = nobody counts.
         config: Of a process that is forgotten; then `held` is what its channels hold.
     """
 
@@ -273,6 +275,7 @@ class InvocationRecord:
     killed: bool = False
     adopted: bool = False
     notices: str | None = None
+    memory: Kills | None = None
     config: ProcessConfig | None = None
     held: HeldOutlets | None = None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.cgroups import delegated, inside
 from tests.integration.conftest import StartDaemon
 
 PYTHON = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
@@ -179,3 +180,18 @@ def test_what_no_cgroup_can_do_is_told_when_it_is_loaded(start_daemon: StartDaem
     daemon.ctl("restart", "p")  # once is enough
     daemon.wait_state("p", "RUNNING")
     assert len(told()) == 4
+
+
+@pytest.mark.cgroups
+def test_a_controller_that_the_host_does_not_delegate_is_named(start_daemon: StartDaemon) -> None:
+    with delegated() as cgroup:
+        missing = "memory" not in (cgroup / "cgroup.controllers").read_text().split()
+        daemon = start_daemon(
+            "[program:p]\ncommand=sleep 600\nmemory_max=32M\n", prefix=inside(cgroup)
+        )
+        daemon.wait_state("p", "RUNNING")
+        told = "memory_max=32MB has no effect: the cgroup controller 'memory' is not delegated"
+        assert (told in daemon.log()) == missing
+        limit = cgroup / "programs" / "p:p" / "memory.max"
+        assert missing or limit.read_text() == f"{32 * 1024**2}\n"
+        daemon.terminate()

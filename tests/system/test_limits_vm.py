@@ -63,6 +63,7 @@ stopsignal=KILL
 command=/bin/sh -c 'while :; do :; done'
 cpu_quota=10%
 cpu_weight=50
+nice=19
 stopsignal=KILL
 
 [program:forker]
@@ -183,25 +184,45 @@ def test_with_continue_the_others_go_on(machine: VirtualMachine) -> None:
     assert pid_of(machine, "prefork") == before
 
 
-@pytest.mark.parametrize("way", ["restart", "crash"])
-def test_the_service_comes_back_with_controllers_on(machine: VirtualMachine, way: str) -> None:
-    before = machine.systemctl("show", "--value", "--property", "MainPID", UNIT).strip()
-    if way == "restart":
-        machine.systemctl("restart", UNIT)
-    else:
-        machine.run("kill", "-KILL", before)
-
-    def is_back() -> bool:
-        shown = machine.systemctl("show", "--property", "MainPID,ActiveState,SubState", UNIT)
-        return "SubState=running" in shown and f"MainPID={before}\n" not in shown
-
-    machine.wait(is_back, "the daemon is back")
-    machine.wait(lambda: pid_of(machine, "share"), "the programs run")  # it is the last of them
+def all_hold(machine: VirtualMachine) -> bool:
+    """Whether the limits are written, and nothing was told to have none."""
     found = values(machine)
-    assert found["hog", "memory.max"] == str(32 * MIB)
-    assert found["busy", "cpu.max"] == "10000 100000"
-    assert found["forker", "pids.max"] == "5"
-    assert "has no effect" not in machine.journal(UNIT)
+    return (
+        found["hog", "memory.max"] == str(32 * MIB)
+        and found["busy", "cpu.max"] == "10000 100000"
+        and found["forker", "pids.max"] == "5"
+        and "has no effect" not in machine.journal(UNIT)
+    )
+
+
+def main_pid(machine: VirtualMachine) -> int:
+    """Return the pid of the daemon that is up, 0 while there is none."""
+    shown = machine.systemctl("show", "--property", "MainPID,SubState", UNIT)
+    found = re.search(r"MainPID=(\d+)\nSubState=running\n", shown)
+    return int(found[1]) if found else 0
+
+
+def test_after_a_crash_the_limits_hold_and_kills_are_told(machine: VirtualMachine) -> None:
+    """systemd 252 can start the daemon again only where the controllers are off meanwhile."""
+    hog, daemon = pid_of(machine, "hog"), main_pid(machine)
+    machine.run("kill", "-KILL", str(daemon))
+    machine.wait(lambda: main_pid(machine) not in (0, daemon), "the next daemon is up")
+    assert pid_of(machine, "hog") == hog
+    assert all_hold(machine)
+    told = machine.journal(UNIT)
+    machine.run("touch", "/run/eat-hog")
+    restarted(machine, "hog", hog)
+    news = machine.journal(UNIT).removeprefix(told)
+    assert "the kernel killed all processes of 'hog': memory_max=32MB was reached" in news
+    assert ", out of memory: memory_max=32MB; not expected)" in news
+
+
+def test_after_a_restart_of_the_service_the_limits_hold(machine: VirtualMachine) -> None:
+    daemon = main_pid(machine)
+    machine.systemctl("restart", UNIT)
+    assert main_pid(machine) not in (0, daemon)
+    machine.wait(lambda: pid_of(machine, "share"), "the programs run")  # it is the last of them
+    assert all_hold(machine)
 
 
 def test_nothing_is_left_of_a_service_that_is_stopped(machine: VirtualMachine) -> None:

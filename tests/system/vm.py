@@ -246,7 +246,7 @@ class VirtualMachine:
         self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit).stdout
 
-    def wait(self, condition: Any, what: str, timeout: float = 30) -> Any:
+    def wait(self, condition: Any, what: str, timeout: float = 60) -> Any:
         """Return the first true value of a condition."""
         return wait_until(condition, timeout, what)
 

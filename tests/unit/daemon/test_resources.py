@@ -12,7 +12,7 @@ import pytest
 from sdsuper.config.limits import INFINITY, Memory, OomPolicy
 from sdsuper.config.model import ChannelConfig, GroupConfig, LimitsConfig, Location, ProcessConfig
 from sdsuper.daemon.containment import Containment
-from sdsuper.daemon.outofmemory import MemoryCount
+from sdsuper.daemon.outofmemory import Kills, MemoryCount
 from sdsuper.daemon.resources import ResourceError, Resources
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import ExitStatus, Level
@@ -170,12 +170,14 @@ KILLED = ExitStatus(None, 9)
 class Events:
     """A file that says what memory.events would."""
 
-    def __init__(self, path: Path, limits: LimitsConfig) -> None:
+    def __init__(self, path: Path, limits: LimitsConfig, known: Kills | None = None) -> None:
         self.told: list[str] = []
         self._path = path
         self.write(oom=7, oom_kill=9)
         self.fd = os.open(path, os.O_RDONLY)
-        self.count = MemoryCount(self.fd, "web", limits, lambda _, text: self.told.append(text))
+        self.count = MemoryCount(
+            self.fd, "web", limits, lambda _, text: self.told.append(text), known
+        )
 
     def write(self, **counts: int) -> None:
         self._path.write_text("".join(f"{key} {number}\n" for key, number in counts.items()))
@@ -234,6 +236,16 @@ def test_an_end_that_is_no_kill_is_not_put_down_to_it(tmp_path: Path, status: Ex
         assert not events.count.ended(status)
 
 
+@pytest.mark.parametrize("policy", OomPolicy)
+def test_an_end_of_which_nobody_knows_was_a_kill_where_all_are_killed(
+    tmp_path: Path, policy: OomPolicy
+) -> None:
+    limits = LimitsConfig(memory_max=Memory(2**20), oom_policy=policy)
+    with Events(tmp_path / "events", limits) as events:
+        events.write(oom=8, oom_kill=10)
+        assert events.count.ended(ExitStatus(None)) == (policy is OomPolicy.KILL)
+
+
 def test_a_kill_long_after_is_somebody_elses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,3 +254,25 @@ def test_a_kill_long_after_is_somebody_elses(
         events.count.look()
         monkeypatch.setattr("time.monotonic", lambda: 1e9)
         assert not events.count.ended(KILLED)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (Kills(7, 9), []),
+        (Kills(7, 8), ["a process of 'web': no memory is left for the unit or the machine"]),
+        (Kills(6, 8), ["a process of 'web': memory_max=1MB was reached"]),
+        # The kernel began anew, since nobody counted for a while: all it has counted is news.
+        (Kills(0, 20), ["9 processes of 'web': memory_max=1MB was reached"]),
+    ],
+)
+def test_what_an_earlier_daemon_did_not_see_is_told(
+    tmp_path: Path, known: Kills, told: list[str]
+) -> None:
+    limits = LimitsConfig(memory_max=Memory(2**20), oom_policy=OomPolicy.CONTINUE)
+    changes: list[Kills] = []
+    with Events(tmp_path / "events", limits, known) as events:
+        events.count.on_change = lambda: changes.append(events.count.known)
+        assert events.count.ended(KILLED) == bool(told)
+        assert events.told == [f"the kernel killed {each}" for each in told]
+        assert changes == [Kills(7, 9)] * len(told)
