@@ -119,7 +119,8 @@ def test_the_whole_way_does_not_depend_on_the_chunks(
 class Endless(Channel):
     """A channel behind which somebody writes on, each time something was read."""
 
-    end: int
+    __slots__ = ()
+    end = -1
 
     def write(self, data: Data) -> None:
         super().write(data)
@@ -127,10 +128,10 @@ class Endless(Channel):
 
 
 @pytest.fixture
-def endless(tmp_path: Path) -> Bench:
+def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench(tmp_path)
     bench.channel.__class__ = Endless
-    bench.channel.end = bench.end  # type: ignore[attr-defined]
+    monkeypatch.setattr(Endless, "end", bench.end)
     return bench
 
 
