@@ -51,7 +51,7 @@ format: $(READY) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix $(CHECKED)
 
 docs: $(READY) ## Write the generated pages and completions anew
-	for page in generate generate_rpc generate_states generate_differences generate_man generate_completions; do $(BIN)/python -m docs.$$page; done
+	for page in generate generate_rpc generate_states generate_differences generate_man generate_completions generate_performance; do $(BIN)/python -m docs.$$page; done
 
 rpm: $(READY) ## Build dist/rpm: the RPM, its source, repository metadata
 	scripts/prepare rpm

@@ -92,6 +92,18 @@ def _reads_journals() -> bool:
     return importlib.util.find_spec("systemd") is not None and journal_remote() is not None
 
 
+def _counts() -> bool:
+    from benchmarks.counts import missing
+
+    return not missing()
+
+
+def _has_bench_peers() -> bool:
+    from benchmarks.peers import PEERS
+
+    return not any(PEERS[name].missing() for name in ("runit", "s6", "circus"))
+
+
 def _has_chromium() -> bool:
     return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
 
@@ -123,6 +135,10 @@ NEEDS = {
         "needs systemd-python and systemd-journal-remote",
         "as root, run scripts/prepare venv and scripts/prepare tests",
         _reads_journals,
+    ),
+    "counting": Need("needs strace and valgrind", "run scripts/prepare bench", _counts),
+    "bench_peers": Need(
+        "needs runit, s6 and circus", "run scripts/prepare bench", _has_bench_peers
     ),
     "chromium": Need(
         "needs chromium and chromedriver",

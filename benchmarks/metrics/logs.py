@@ -86,7 +86,7 @@ def _measure(turn: Turn, name: str) -> None:
         peer.write([peer.program(_PROGRAM, "spew", *words, count=work.writers, log=log)])
         peer.start()
         started = stamps.started(_PROGRAM, work.writers)
-        time.sleep(1)  # what follows a start is not the log's
+        time.sleep(min(1.0, turn.effort.idle))  # what follows a start is not the log's
         own = peer.log_pids()
         before = processes.usage(own)
         begun = time.monotonic()

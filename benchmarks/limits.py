@@ -1,0 +1,88 @@
+"""What may not grow: counts, which are the same on a slow machine and a fast one, quiet or not.
+
+`counts.py` takes them, `tests/integration/test_counts.py` holds us to the limits. A limit leaves
+room for another version of Python or the C library, and for nothing else: who needs more changes
+the row, and its reason. Who has made it less lowers the limit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Limit(NamedTuple):
+    """The most that something may come to.
+
+    Attributes:
+        name: What is counted; `counts.COUNTS` has a function of the name.
+        most: The limit.
+        reason: What is in it, and why it is no more.
+    """
+
+    name: str
+    most: float
+    reason: str
+
+
+LIMITS = (
+    Limit(
+        "system calls per restart",
+        105,
+        "91 here: 16 are looks at the paths of command and logs; most of the others make, watch "
+        "and close a pidfd and four pipes (one is that by which exec tells a failure), "
+        "read what was left in the old ones, and look for what the process has left behind",
+    ),
+    Limit(
+        "system calls per start",
+        63,
+        "54 here: 22 are looks at the paths of command and logs; one vfork, four pipes, a pidfd",
+    ),
+    Limit(
+        "system calls per stop",
+        69,
+        "60 here: the signal, the looks for what was left behind, the last of the output",
+    ),
+    Limit(
+        "system calls per call of getAllProcessInfo",
+        6,
+        "4 here: wait, receive, send, wait; nothing is asked of the system for a process",
+    ),
+    Limit(
+        "system calls per MB of log, a write per line",
+        60,
+        "10 to 18 here, by how busy the machine is; 7812 lines are a megabyte, so that lines "
+        "read or written one by one would come to thousands",
+    ),
+    Limit("system calls in 6 idle seconds", 0, "nothing happens by the clock alone"),
+    Limit("wake-ups in 6 idle seconds", 0, "the same, seen from the scheduler"),
+    Limit(
+        "modules that sdsuperd imports",
+        340,
+        "301 here, 132 of them ours, 29 asyncio's; all is memory and time at every start",
+    ),
+    Limit(
+        "modules that sdsuperctl imports",
+        92,
+        "81 here, for `status`: no asyncio, no xmlrpc, no click",
+    ),
+    Limit(
+        "descriptors per program",
+        6,
+        "a pidfd, three pipes, two logs",
+    ),
+    Limit(
+        "private KiB per program",
+        16,
+        "11.5 here: the options, the process, two channels and what watches them",
+    ),
+    Limit(
+        "million instructions of status, 1 program",
+        120,
+        "102 here: 62 are the start of Python itself, in a virtual environment",
+    ),
+    Limit(
+        "million instructions of status, each further program",
+        0.75,
+        "0.63 here: XML into a line of text, by expat and Python",
+    ),
+)

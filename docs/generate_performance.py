@@ -1,0 +1,44 @@
+"""Write the tables of docs/performance.md: `python -m docs.generate_performance`.
+
+The figures come from docs/performance.json, which `python -m benchmarks --json` writes; where it is
+missing, what the page says of figures is left as it is. What counts may come to is in
+benchmarks/limits.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from benchmarks import budget
+from benchmarks.results import Results
+
+PAGE = Path(__file__).with_name("performance.md")
+RESULTS = Path(__file__).with_name("performance.json")
+
+
+def page() -> str:
+    """Return the page with current tables."""
+    text = _replaced(PAGE.read_text(encoding="utf-8"), "limits", budget.limits())
+    if RESULTS.exists():
+        text = _replaced(text, "figures", budget.tables(Results.read(RESULTS)))
+    return text
+
+
+def _replaced(text: str, name: str, table: str) -> str:
+    """Put a table between the marks of a name."""
+    marks = f"<!-- {name}: written by docs/generate_performance.py -->", f"<!-- end of {name} -->"
+    pattern = re.compile("(?<={}\n).*?(?={})".format(*map(re.escape, marks)), re.DOTALL)
+    made, count = pattern.subn(lambda _: f"\n{table}\n", text)
+    if count != 1:
+        raise ValueError(f"{PAGE.name} has {count} places for {name}")
+    return made
+
+
+def main() -> None:
+    """Write it."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
