@@ -27,20 +27,20 @@ class Limit(NamedTuple):
 LIMITS = (
     Limit(
         "system calls per restart",
-        105,
-        "91 here: 16 are looks at the paths of command and logs; most of the others make, watch "
+        107,
+        "93 here: 16 are looks at the paths of command and logs; most of the others make, watch "
         "and close a pidfd and four pipes (one is that by which exec tells a failure), "
         "read what was left in the old ones, and look for what the process has left behind",
     ),
     Limit(
         "system calls per start",
-        63,
-        "54 here: 22 are looks at the paths of command and logs; one vfork, four pipes, a pidfd",
+        65,
+        "56 here: 22 are looks at the paths of command and logs; one vfork, four pipes, a pidfd",
     ),
     Limit(
         "system calls per stop",
-        69,
-        "60 here: the signal, the looks for what was left behind, the last of the output",
+        71,
+        "62 here: the signal, the looks for what was left behind, the last of the output",
     ),
     Limit(
         "system calls per call of getAllProcessInfo",
@@ -57,13 +57,13 @@ LIMITS = (
     Limit("wake-ups in 6 idle seconds", 0, "the same, seen from the scheduler"),
     Limit(
         "modules that sdsuperd imports",
-        340,
-        "301 here, 132 of them ours, 29 asyncio's; all is memory and time at every start",
+        360,
+        "330 here, almost half of them ours, 29 asyncio's; all is memory and time at every start",
     ),
     Limit(
         "modules that sdsuperctl imports",
-        92,
-        "81 here, for `status`: no asyncio, no xmlrpc, no click",
+        84,
+        "74 here, for `status`: no asyncio, no xmlrpc, no click",
     ),
     Limit(
         "descriptors per program",
@@ -72,17 +72,17 @@ LIMITS = (
     ),
     Limit(
         "private KiB per program",
-        16,
-        "11.5 here: the options, the process, two channels and what watches them",
+        13,
+        "10 here: the options, the process, two channels and what watches them",
     ),
     Limit(
         "million instructions of status, 1 program",
-        120,
-        "102 here: 62 are the start of Python itself, in a virtual environment",
+        113,
+        "98 here: 62 are the start of Python itself, in a virtual environment",
     ),
     Limit(
         "million instructions of status, each further program",
-        0.75,
-        "0.63 here: XML into a line of text, by expat and Python",
+        0.15,
+        "0.1 here: a line of text from what an answer says of a process",
     ),
 )

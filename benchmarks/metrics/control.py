@@ -29,8 +29,11 @@ _MOST_CALLS = 5000
 def status(turn: Turn, fleet: Fleet) -> None:
     """The command that shows all processes, from its start to its end."""
     command = fleet.peer.status(fleet.programs[:1])
-    for _ in range(turn.effort.samples):
+    deadline = time.monotonic() + turn.effort.seconds
+    for number in range(turn.effort.samples):
         begun = time.monotonic()
+        if number and begun > deadline:
+            return
         done = subprocess.run(
             command, capture_output=True, check=False, encoding="utf-8",
             env=environment(), timeout=_STATUS_SECONDS,

@@ -24,7 +24,11 @@ def alone(turns: Sequence[tuple[Turn, Fleet]]) -> None:
     the waiting is shared.
     """
     failed: set[str] = set()
-    for _ in range(turns[0][0].effort.samples):
+    effort = turns[0][0].effort
+    deadline = time.monotonic() + effort.seconds * len(turns) * 2
+    for number in range(effort.samples):
+        if number and time.monotonic() > deadline:
+            return
         for turn, fleet in turns:
             if turn.peer.name in failed:
                 continue
