@@ -15,7 +15,8 @@ for that: whoever watches its descriptor goes on watching the same one.
 flood fills its queue although all is well: then the writers are slowed down (`responsive`), as they
 are when systemd itself connects them to the journal. If nothing has been taken for `PATIENCE_S`,
 or there is no journal, nobody is held up on its account any longer: queues grow to their bounds,
-and then their owners drop, and count, what comes.
+and then their owners drop, and count, what comes. Who goes on with what waited for an earlier
+daemon connects at once, and so does not take a journal for gone that nobody has tried yet.
 """
 
 from __future__ import annotations
@@ -211,6 +212,9 @@ class Journal:
         if queue in self._queues:
             return
         self._queues[queue] = None
+        if self._socket is None:  # what a successor goes on with has not been tried yet
+            with contextlib.suppress(OSError):
+                self._connect()
         if len(self._queues) == 1 and self.on_waiting is not None:
             self.on_waiting()
 

@@ -87,6 +87,7 @@ class Plane:
         held = pickle.loads(pickle.dumps((self.channel.held(), self.reader.held())))
         assert bool(self.channel.holding) == bool(held[0].sinks)
         sent = self.journal.entries
+        self.journal.close()
         self.journal = Sent()
         self.journal.entries = sent
         self._make()
@@ -99,6 +100,7 @@ class Plane:
         self.reader.close()
         self.journal.flush()
         self.channel.close()
+        self.journal.close()
         with open(self.log, "rb") as file:
             return file.read(), self.captured, b"".join(self.logged), self.journal.entries
 
@@ -157,6 +159,7 @@ def test_a_refused_line_is_refused_to_its_end() -> None:
     successor_rate.tell()
     assert b"Suppressed 2 messages" in journal.entries[-1]
     assert LogRate(Rate(1, 60), origin, journal).held() is None
+    journal.close()
 
 
 def test_syslog_goes_on_within_a_line() -> None:

@@ -347,6 +347,24 @@ def test_children_are_slowed_down_by_a_slow_journal_only(
     assert not sink.stalled
 
 
+def test_children_are_slowed_down_by_a_journal_that_a_successor_has_not_tried(
+    address: str, journald: Journald, journal: Journal, sink: JournalSink, origin: Origin
+) -> None:
+    sink.write(numbers(20_000))
+    assert sink.stalled
+    successors = Journal(address)
+    asked: list[int | None] = []
+    successors.on_waiting = lambda: asked.append(successors.fd)
+    successor = JournalSink(origin, ChannelConfig(), journal=successors)
+    successor.restore(sink.held())
+    assert successor.stalled
+    assert asked == [successors.fd]
+    assert successors.fd is not None
+    assert read_all(journald, successors) == numbers(20_000).split()
+    assert not successor.stalled
+    successors.close()
+
+
 def test_who_asked_to_wait_is_slowed_down_by_a_journal_that_is_away(
     address: str, journal: Journal, origin: Origin
 ) -> None:

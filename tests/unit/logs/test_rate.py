@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Callable
 
 from hypothesis import given
@@ -83,6 +84,9 @@ class Recorder(Journal):
         self.entries: list[dict[str, bytes]] = []
         self.reminders: list[tuple[float, Callable[[], None]]] = []
         self.on_reminder = lambda when, callback: self.reminders.append((when, callback))
+
+    def _connect(self) -> socket.socket:
+        raise ConnectionRefusedError
 
     def send(self, entry: bytes) -> bool:
         if self.takes:
