@@ -565,6 +565,8 @@ class Executor:
             _FILES: _FILES_CODEC.encode(OPEN_FILES.held()),
             _SOCKETS: _SOCKETS_CODEC.encode(tuple(self._sockets())),
         }
+        for number, (intent, _) in self._intents.items():
+            records[f"{INVOCATION}{number}"] = INVOCATION_CODEC.encode(intent)
         for number, invocation in self._by_number.items():
             records[f"{INVOCATION}{number}"] = self._exported(invocation)
         for name, outlets in self._outlets.items():
@@ -575,6 +577,8 @@ class Executor:
         """Return what is open of all invocations."""
         found = {each.name: fd for each, fd in self._sockets().items()}
         self._kept_sockets = dict(found)
+        for number, (_, fds) in self._intents.items():
+            found |= {_held(number, key): fd for key, fd in fds.items()}
         for invocation in self._by_number.values():
             alive = self._by_pid.get(invocation.pid) is invocation
             pidfd = self.reaper.pidfd(invocation.pid) if alive else None
@@ -746,7 +750,7 @@ class Executor:
             return
         record = replace(record, pid=entry.pid, leader=entry.pid, started=entry.started)
         self._report(Level.WARN, f"found '{action.name.process}' ({entry.pid}), just started")
-        self._go_on(record, fds, None, alive=True, leaving=False, ours=False)
+        self._hold_pidfd(self._go_on(record, fds, None, alive=True, leaving=False, ours=False))
         self._submit(Spawned(action.name, action.invocation, entry.pid))
 
     def _make_cgroup(self, action: Spawn) -> Cgroup | None:

@@ -254,6 +254,33 @@ ALONE = (
 )
 
 
+DEADLY = (
+    "[rpcinterface:deadly]\nsupervisor.rpcinterface_factory=deadly_plugin:make\nfolder=%(here)s\n"
+)
+
+
+def test_one_whose_pid_was_never_noted_is_found_and_kept_for_good(start_unit: StartUnit) -> None:
+    unit = start_unit(
+        COUNT + "autostart=false\n" + DEADLY, settings=f"plugin_path={Path(__file__).parent}\n"
+    )
+    before = unit.main_pid
+    (unit.dir / "die").touch()
+    unit.ctl("start", "count")  # nobody is there to answer
+    unit.wait_next(before)
+    unit.wait_state("count", "RUNNING")
+    pid = unit.pid_of("count")
+    assert f"found 'count' ({pid}), just started" in unit.log()
+    far = numbers(unit)[-1] + 10
+    unit.wait(lambda: numbers(unit)[-1] > far)
+    for _ in range(3):
+        unit.kill()
+    assert unit.pid_of("count") == pid
+    far = numbers(unit)[-1] + 100
+    unit.wait(lambda: numbers(unit)[-1] > far)
+    found = numbers(unit)
+    assert found == list(range(len(found)))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_while_it_starts_programs_it_never_has_one_twice(
     start_unit: StartUnit, seed: int
