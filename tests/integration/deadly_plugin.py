@@ -15,7 +15,8 @@ def make(_supervisord: object, folder: str) -> object:
     Args:
         folder: Where a file named `die` is the word to; it is taken away.
     """
-    real = execute.spawn
+    module: Any = execute
+    real = module.spawn
 
     def spawn(*words: Any, **options: Any) -> Any:
         child = real(*words, **options)
@@ -26,5 +27,5 @@ def make(_supervisord: object, folder: str) -> object:
         os.kill(os.getpid(), signal.SIGKILL)
         return child
 
-    execute.spawn = spawn
+    module.spawn = spawn
     return object()
