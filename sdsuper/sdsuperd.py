@@ -34,6 +34,7 @@ from sdsuper.daemon.plugins import MODULES
 from sdsuper.daemon.records import cgroups_of, restored_config
 from sdsuper.daemon.reload import Source, refusal
 from sdsuper.errors import ConfigError, HandoverError, SdsuperError, StartError, UsageError
+from sdsuper.handover.codec import codec_of
 from sdsuper.logs.auto import clean_auto_logs
 from sdsuper.logs.journal import ADDRESS, JOURNAL
 from sdsuper.server.kept import KeptSockets, server_address
@@ -45,7 +46,7 @@ from sdsuper.server.sockets import (
     open_listeners,
     server_url,
 )
-from sdsuper.server.web import WebServer
+from sdsuper.server.web import Client, WebServer
 from sdsuper.systemd import fdstore
 from sdsuper.systemd.notify import Notifier, status
 from sdsuper.systemd.sockets import Passed, passed, runtime_directory
@@ -325,6 +326,7 @@ def _run_once(
         if in_place:
             pidfile.adopt()
         stack.callback(pidfile.remove)
+        clients = () if left is None else _handed_clients(left)
         daemon = Daemon(
             source,
             log,
@@ -339,10 +341,12 @@ def _run_once(
             left=left,
             command=command,
         )
-        return asyncio.run(_serve(daemon, listeners, pidfile, parent, locks, limits))
+        return asyncio.run(_serve(daemon, listeners, clients, pidfile, parent, locks, limits))
 
 
 _LOCK, _PARENT, _LISTENER, _LISTENERS = "lock/", "parent", "listener/", "listeners"
+_CLIENT, _CLIENTS = "client/", "clients"
+_CLIENTS_CODEC = codec_of(dict[str, Client])
 
 
 def _is_kept() -> bool:
@@ -361,6 +365,19 @@ def _hand_on_listeners(left: Inheritance, kept: KeptSockets) -> None:
     for number, fd in _taken(left, _LISTENER).items():
         address, lasts = known.get(number, ("", False))
         kept.hand_on(address, fd, lasts=lasts)
+
+
+def _handed_clients(left: Inheritance) -> Sequence[tuple[Client, int]]:
+    """Return the clients of the daemon whose successor we are, and their sockets."""
+    fds = _taken(left, _CLIENT)
+    try:
+        known: dict[str, Client] = _CLIENTS_CODEC.decode(left.records.get(_CLIENTS, {}), _CLIENTS)
+    except HandoverError as error:  # they can connect again
+        left.notes.append(str(error))
+        known = {}
+    for number in fds.keys() - known.keys():
+        os.close(fds.pop(number))
+    return [(known[number], fd) for number, fd in fds.items()]
 
 
 @contextlib.contextmanager
@@ -418,6 +435,7 @@ def _write_notes(log: OwnLog, notes: Iterable[Note]) -> None:
 async def _serve(
     daemon: Daemon,
     listeners: Sequence[Listener],
+    clients: Sequence[tuple[Client, int]],
     pidfile: setup.PidFile,
     parent: setup.Parent | None,
     locks: setup.Locks,
@@ -443,10 +461,11 @@ async def _serve(
     daemon.start()
     try:
         await web.start()
+        await web.welcome(clients)
         while await daemon.finished() is End.SUCCESSION:
             await web.suspend()
-            _succeed(daemon, web.listeners, parent, locks, limits)
-            await web.start()  # nobody has taken over
+            _succeed(daemon, web, parent, locks, limits)
+            await web.resume()  # nobody has taken over
     finally:
         await web.close()
         signals.uninstall()
@@ -461,23 +480,27 @@ async def _serve(
 
 def _succeed(
     daemon: Daemon,
-    listeners: Sequence[Listener],
+    web: WebServer,
     parent: setup.Parent | None,
     locks: setup.Locks,
     limits: DescriptorLimit,
 ) -> None:
     """Execute the successor; returns if that fails."""
+    listeners = web.listeners
     known = {
         str(number): (server_address(each.config), each.kept)
         for number, each in enumerate(listeners)
     }
+    clients = web.clients()
     fds = {f"{_LISTENER}{number}": each.socket.fileno() for number, each in enumerate(listeners)}
+    fds |= {f"{_CLIENT}{number}": fd for number, (_, fd) in enumerate(clients)}
     fds |= {f"{_LOCK}{path}": fd for path, fd in locks.held.items()}
     if parent is not None and parent.fd is not None:
         fds[_PARENT] = parent.fd
     # What comes from here on is the successor's: the kernel holds it.
     signals.uninstall()
     limits.close()
-    daemon.succeed({_LISTENERS: known}, fds)
+    told = _CLIENTS_CODEC.encode({str(number): each for number, (each, _) in enumerate(clients)})
+    daemon.succeed({_LISTENERS: known, _CLIENTS: told}, fds)
     limits.raise_own()
     signals.install(daemon)

@@ -46,7 +46,13 @@ from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry
 from sdsuper.daemon.pump import JournalPump
 from sdsuper.daemon.readback import Readback, clearing
-from sdsuper.daemon.records import ConfigRecords, CoreRecords, restored_manager
+from sdsuper.daemon.records import (
+    ConfigRecords,
+    CoreRecords,
+    Incarnation,
+    restored_manager,
+    succeeding,
+)
 from sdsuper.daemon.reload import Source
 from sdsuper.daemon.service import SERVICE, SERVICE_CODEC, HeldService, Service
 from sdsuper.daemon.statelog import StateChange
@@ -59,6 +65,9 @@ from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.watchdog import Health
 from sdsuper.values import Instant, Level, Namespec
+
+_UPDATE_SECONDS = 60.0
+"""How long a successor waits for an update of groups that is under way."""
 
 _FLUSH_INTERVAL = 0.01
 """Seconds until a pipe that was too full for a log line is tried again."""
@@ -98,6 +107,7 @@ class Daemon:
         service: What is told of the daemon to whoever started it.
         keeper: Takes what a successor needs.
         command: How a successor is started.
+        incarnation: Which daemon this is of those that had these programs.
         updating: Held while groups are replaced: a second update at the same time would take for
             stopped what the first one is about to start again.
     """
@@ -128,6 +138,8 @@ class Daemon:
         self.keeper.register(self._config_records)
         self.keeper.before_flush += [self._core_records.tell, self._config_records.tell]
         self.command = command or reexec.Command.of_this_process()
+        self.incarnation = Incarnation() if left is None else succeeding(left)
+        self.keeper.register(self.incarnation)
         self._succession: asyncio.Task[None] | None = None
         self._asked: asyncio.Task[None] | None = None
         self.log = log
@@ -513,14 +525,32 @@ class Daemon:
             raise HandoverError("this daemon is stopping everything")
         self.service.making_way()
         try:
+            # Nobody would go on with an update of groups that is half done.
+            await asyncio.wait_for(self.updating.acquire(), _UPDATE_SECONDS)
+        except TimeoutError:
+            error = HandoverError("an update of groups is under way")
+            self._tell_refusal(error)
+            raise error from None
+        try:
             with self.keeper.snapshot({}, {}) as snapshot:
                 await reexec.ask(self.command, snapshot, self._executor.watch_helper)
         except HandoverError as error:
-            self.report(Level.CRITICAL, f"re-exec refused, everything goes on as it was: {error}")
-            self.service.staying()
+            self.updating.release()
+            self._tell_refusal(error)
             raise
         self.report(Level.INFO, f"the code of {self.command.path} takes over")
         self._end(End.SUCCESSION)
+
+    def _tell_refusal(self, error: HandoverError) -> None:
+        self.report(Level.CRITICAL, f"re-exec refused, everything goes on as it was: {error}")
+        self.service.staying()
+
+    @property
+    def making_way(self) -> bool:
+        """Whether a successor is being asked, or about to take over."""
+        return self._succession is not None and (
+            not self._succession.done() or (self._finished is not None and self._finished.done())
+        )
 
     def succeed(self, records: Mapping[str, Plain], fds: Mapping[str, int]) -> None:
         """Execute the successor; returns only if that fails, and then everything goes on.
@@ -536,6 +566,7 @@ class Daemon:
         except HandoverError as error:
             self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was: {error}")
         self._finished = asyncio.get_running_loop().create_future()
+        self.updating.release()
         self.service.staying()
 
     def reexec_if_possible(self) -> None:

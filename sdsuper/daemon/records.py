@@ -290,3 +290,36 @@ def cgroups_of(left: Inheritance) -> list[Cgroup]:
     """Return the cgroups of the invocations that an earlier daemon left: they are ours now."""
     paths = [plain.get("cgroup") for plain in left.table(INVOCATION).values()]
     return [Cgroup(path) for path in paths if path is not None]
+
+
+# --- which daemon it is ---------------------------------------------------------------------------
+
+_INCARNATION = "incarnation"
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """Which daemon this is of all that had the same programs, one after another.
+
+    Attributes:
+        number: 1 is the one that started them.
+        how: How it came to be: "start", "re-exec", or "adoption" after a crash.
+    """
+
+    number: int = 1
+    how: str = "start"
+
+    def export(self) -> Mapping[str, Plain]:
+        """Return the record of it."""
+        return {_INCARNATION: self.number}
+
+    def descriptors(self) -> Mapping[str, int]:
+        """Return nothing."""
+        return {}
+
+
+def succeeding(left: Inheritance) -> Incarnation:
+    """Return which daemon it is that goes on with what another has left."""
+    before = left.records.get(_INCARNATION)
+    number = before if isinstance(before, int) else 1
+    return Incarnation(number + 1, "re-exec" if left.in_place else "adoption")

@@ -17,6 +17,7 @@ READ_MAX_BYTES = 64 * 1024 * 1024
 FOLLOW_FIRST_BYTES = 1024
 TRUNCATED = b"==> File truncated <==\n"
 
+_POSITION = re.compile(r"[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,18}")
 _FORBIDDEN_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -155,6 +156,32 @@ def to_text(data: bytes) -> str:
     return _FORBIDDEN_IN_XML.sub("\ufffd", data.decode("utf-8", "replace"))
 
 
+class Position(NamedTuple):
+    """A place in a file, whatever the file is called by then.
+
+    Attributes:
+        device: Of the file.
+        inode: The same.
+        offset: Bytes from its start.
+    """
+
+    device: int
+    inode: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """Return what a text says, None where that is no position."""
+        if not _POSITION.fullmatch(text):
+            return None
+        device, inode, offset = map(int, text.split("-"))
+        return cls(device, inode, offset)
+
+    def __str__(self) -> str:
+        """What `parse` reads."""
+        return "-".join(map(str, self))
+
+
 class Follower:
     """Gives what a log gains, at first its last 1024 bytes; asked from time to time.
 
@@ -164,20 +191,50 @@ class Follower:
     Args:
         path: The log.
         first: How much of the past it gives, bytes.
+        after: Where somebody has ended who goes on now: then what comes after that. Where the file
+            was rotated since, the rest of the old one if it is the latest backup.
 
     Raises:
         OSError: It cannot be opened, or is no regular file.
 
     Attributes:
         mtime: When the file was last written, when it was opened: Unix time, seconds.
+        jumps: How often it has gone on elsewhere than behind what it gave last.
     """
 
-    def __init__(self, path: str, first: int = FOLLOW_FIRST_BYTES) -> None:
+    def __init__(
+        self, path: str, first: int = FOLLOW_FIRST_BYTES, after: Position | None = None
+    ) -> None:
         self._path = path
         self._fd = open_log(path)
+        self.jumps = 0
         info = os.fstat(self._fd)
         self.mtime = info.st_mtime
         self._position = max(info.st_size - first, 0)
+        if after is not None:
+            self._go_on(info, after)
+
+    def _go_on(self, info: os.stat_result, after: Position) -> None:
+        if (info.st_dev, info.st_ino) == after[:2]:
+            self._position = after.offset
+            return
+        self._position = 0
+        try:
+            backup = open_log(f"{self._path}.1")
+        except OSError:
+            return
+        info = os.fstat(backup)
+        if (info.st_dev, info.st_ino) == after[:2] and after.offset <= info.st_size:
+            os.close(self._fd)
+            self._fd, self._position = backup, after.offset
+        else:
+            os.close(backup)
+
+    @property
+    def position(self) -> Position:
+        """Behind what it gave last."""
+        info = os.fstat(self._fd)
+        return Position(info.st_dev, info.st_ino, self._position)
 
     def read(self, limit: int = 64 * 1024) -> bytes:
         """Return the next bytes, b"" where there are none yet.
@@ -190,6 +247,7 @@ class Follower:
         """
         if os.fstat(self._fd).st_size < self._position:
             self._position = 0
+            self.jumps += 1
             return TRUNCATED
         return self._next(limit) or (self._next(limit) if self._switch() else b"")
 
@@ -212,6 +270,7 @@ class Follower:
             return True
         os.close(self._fd)
         self._fd, self._position = fd, 0
+        self.jumps += 1
         return True
 
     def close(self) -> None:

@@ -53,6 +53,12 @@ LINGER_SECONDS = 2.0
 
 SERVER = b"sdsuper"
 
+POSITION = b"Sdsuper-Position"
+"""Where in its file a log's stream begins, as a header; where it would go on, as a trailer."""
+
+COME_AGAIN = (b"Retry-After", b"1")
+"""Goes with 503 where the daemon is being replaced, seconds (RFC 9110, 10.2.3)."""
+
 
 class Phase(enum.Enum):
     """What a connection is doing."""
@@ -138,6 +144,11 @@ class Stream:
     patience = WRITE_SECONDS
     """How long its client may read nothing, seconds."""
 
+    @property
+    def position(self) -> bytes:
+        """Where a stream that is asked for next would go on; empty where that cannot be told."""
+        return b""
+
     def start(self, connection: Connection) -> None:
         """Begin to call `connection.send_part`."""
         raise NotImplementedError
@@ -188,6 +199,11 @@ def error_response(
 
 class Site:
     """What a connection asks of the server it belongs to."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from other servers."""
+        raise NotImplementedError
 
     def admit(self, headers: dict[bytes, bytes]) -> Response | None:
         """Judge a request by its headers alone; return the refusal, None to go on."""
@@ -464,11 +480,23 @@ class Connection(asyncio.Protocol):
         if self.phase is Phase.STREAM:
             self._write(self._h11.send(h11.Data(data=data)))
 
-    def end_stream(self) -> None:
-        """End a stream in order."""
+    def end_stream(self, resume_at: bytes = b"") -> None:
+        """End a stream in order.
+
+        Args:
+            resume_at: Where it goes on for a client that asks again, empty where it does not;
+                told to those alone that can read it.
+        """
         if self.phase is Phase.STREAM:
-            self._write(self._h11.send(h11.EndOfMessage()))
+            trailers = []
+            if resume_at and self._takes_trailers():
+                trailers.append((POSITION, resume_at))
+            self._write(self._h11.send(h11.EndOfMessage(headers=trailers)))
             self.close()
+
+    def _takes_trailers(self) -> bool:
+        assert self._head is not None
+        return self._version() == b"1.1" and takes_trailers(dict(self._head.headers))
 
     def _next_cycle(self) -> None:
         self._h11.start_next_cycle()
@@ -531,6 +559,59 @@ class Connection(asyncio.Protocol):
         elif self.phase is not Phase.BUSY:
             self.close()
 
+    # -- over to a successor -----------------------------------------------------------------------
+
+    def settle(self) -> bool:
+        """Read no more where nothing is under way; return whether that is so.
+
+        What the client sends from then on waits in the kernel for whoever goes on with the socket.
+        """
+        if self.phase is Phase.STREAM and self._stream is not None:
+            self.end_stream(self._stream.position)
+        if (
+            self.phase not in SILENT
+            or self._transport.is_closing()
+            or self._transport.get_write_buffer_size()
+        ):
+            return False
+        self._transport.pause_reading()
+        return True
+
+    def unsettle(self) -> None:
+        """Take back `settle`: there is no successor."""
+        if self.phase in SILENT:
+            self._transport.resume_reading()
+
+    @property
+    def server(self) -> str:
+        """The name of the server that it came to."""
+        return self._site.name
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
+    def come_again(self) -> None:
+        """Say so to a client whose request cannot be answered in time: what it began goes on."""
+        reply = error_response(HTTPStatus.SERVICE_UNAVAILABLE, (COME_AGAIN,), close=True)
+        if self.phase is Phase.BUSY:
+            self._send_whole(reply)
+            self.close()
+        elif self.phase in TALKING - SILENT:
+            self._refuse(reply)
+
+    def go_on(self, phase: Phase, since: float) -> None:
+        """Be in the phase that an earlier daemon left the connection in.
+
+        Args:
+            phase: One of SILENT.
+            since: When it was entered, seconds of the loop's clock.
+        """
+        if self.phase is Phase.FRESH:
+            self._enter(phase)
+            self.since = since
+
     def abort(self) -> None:
         """Close at once; what is not written is lost."""
         self._enter(Phase.CLOSING)
@@ -560,6 +641,12 @@ class Connection(asyncio.Protocol):
             return
         self.deadline = self._loop.time() + seconds
         self._site.watch(self.deadline)
+
+
+def takes_trailers(headers: dict[bytes, bytes]) -> bool:
+    """Return whether a client reads what comes behind the last chunk (RFC 9110, 6.5.1)."""
+    offered = headers.get(b"te", b"").lower().split(b",")
+    return any(each.strip() == b"trailers" for each in offered)
 
 
 def _new_h11() -> h11.Connection:

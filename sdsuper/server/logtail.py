@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.readback import Channel, Following
-from sdsuper.logs.tail import FOLLOW_FIRST_BYTES, Follower
+from sdsuper.logs.tail import FOLLOW_FIRST_BYTES, Follower, Position
 from sdsuper.rpc.faults import Fault
-from sdsuper.server.http import Connection, Stream, http_date
+from sdsuper.server.http import (
+    POSITION,
+    Connection,
+    Request,
+    Stream,
+    http_date,
+    takes_trailers,
+)
 from sdsuper.server.lookup import find_process
 
 LOOK_SECONDS = 0.1
@@ -35,13 +43,32 @@ _PLAIN = (b"X-Content-Type-Options", b"nosniff")
 
 
 class LogStream(Stream):
-    """One watcher of one log."""
+    """One watcher of one log.
 
-    def __init__(self, follower: Follower, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    A watcher that can come again (`Wanted.resumes`) is told where its stream begins, so that it
+    knows where it is if it is cut off; where the log goes on elsewhere, as after a rotation, the
+    stream ends and tells where.
+    """
+
+    def __init__(
+        self,
+        follower: Follower,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        *,
+        resumes: bool = False,
+    ) -> None:
         self.headers = ((b"Last-Modified", http_date(follower.mtime).encode()), _PLAIN, *headers)
         self._follower = follower
+        self._resumes = resumes
+        if resumes:
+            self.headers += ((POSITION, self.position),)
         self._connection: Connection
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def position(self) -> bytes:
+        """Behind what was sent last."""
+        return str(self._follower.position).encode()
 
     def start(self, connection: Connection) -> None:
         """Send the past, then whatever comes."""
@@ -68,7 +95,9 @@ class LogStream(Stream):
             return
         if data:
             self._connection.send_part(data)
-        if self._connection.can_write:  # else it calls `resume`
+        if self._resumes and self._follower.jumps:
+            self._connection.end_stream(self.position)
+        elif self._connection.can_write:  # else it calls `resume`
             delay = 0.0 if len(data) == PART_BYTES_MAX else LOOK_SECONDS
             self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
@@ -121,12 +150,29 @@ class JournalStream(Stream):
             self._read_on(False)
 
 
-def past_wanted(query: str) -> int:
-    """Return how much of the past a watcher asks for (`tail=BYTES`, ours), in bytes."""
-    text = dict(parse_qsl(query)).get("tail", "")
-    if not (text.isascii() and text.isdigit()):
-        return FOLLOW_FIRST_BYTES
-    return min(int(text[:9]), PAST_BYTES_MAX)
+class Wanted(NamedTuple):
+    """What a watcher asks for; all of it is ours.
+
+    Attributes:
+        first: How much of the past (`tail=BYTES`), bytes.
+        after: Where it ended before (`after=POSITION`), None where it is new.
+        resumes: Whether it comes again by itself: it reads where from in a trailer.
+    """
+
+    first: int = FOLLOW_FIRST_BYTES
+    after: Position | None = None
+    resumes: bool = False
+
+    @classmethod
+    def of(cls, request: Request) -> Wanted:
+        """Return what a request says; what makes no sense is as if it were not there."""
+        fields = dict(parse_qsl(request.query))
+        text = fields.get("tail", "")
+        first = FOLLOW_FIRST_BYTES
+        if text.isascii() and text.isdigit():
+            first = min(int(text[:9]), PAST_BYTES_MAX)
+        resumes = takes_trailers(request.headers) and request.version == "1.1"
+        return cls(first, Position.parse(fields.get("after", "")), resumes)
 
 
 def find_channel(daemon: Daemon, path: str) -> Channel | None:
@@ -142,22 +188,23 @@ def find_channel(daemon: Daemon, path: str) -> Channel | None:
         return None
 
 
-def follow_file(daemon: Daemon, channel: Channel, first: int) -> LogStream | None:
+def follow_file(daemon: Daemon, channel: Channel, wanted: Wanted) -> LogStream | None:
     """Return the stream of a process's log file, None where there is none."""
-    return _follow(daemon.log_path(*channel), first, _UNBUFFERED)
+    return _follow(daemon.log_path(*channel), wanted, _UNBUFFERED)
 
 
-def find_main_log(daemon: Daemon, first: int) -> LogStream | None:
+def find_main_log(daemon: Daemon, wanted: Wanted) -> LogStream | None:
     """Return the stream of the daemon's own log, None where it has no file."""
-    return _follow(daemon.log.path, first)
+    return _follow(daemon.log.path, wanted)
 
 
 def _follow(
-    path: str | None, first: int, headers: tuple[tuple[bytes, bytes], ...] = ()
+    path: str | None, wanted: Wanted, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> LogStream | None:
     if path is None:
         return None
     try:
-        return LogStream(Follower(path, first), headers)
+        follower = Follower(path, wanted.first, wanted.after)
+        return LogStream(follower, headers, resumes=wanted.resumes)
     except OSError:
         return None

@@ -17,10 +17,10 @@ from sdsuper.server.caller import Caller, calling
 from sdsuper.server.http import Abandonable, Reply, Request, Response, error_response
 from sdsuper.server.logtail import (
     JournalStream,
+    Wanted,
     find_channel,
     find_main_log,
     follow_file,
-    past_wanted,
 )
 from sdsuper.server.page.guard import Origin, origin_of
 from sdsuper.server.page.pages import Pages
@@ -105,8 +105,8 @@ class Router:
         """Follow the daemon's own log."""
         if request.method != "GET":
             return error_response(HTTPStatus.BAD_REQUEST)
-        first = past_wanted(request.query)
-        return find_main_log(self._daemon, first) or error_response(HTTPStatus.NOT_FOUND)
+        wanted = Wanted.of(request)
+        return find_main_log(self._daemon, wanted) or error_response(HTTPStatus.NOT_FOUND)
 
     def log_tail(self, request: Request) -> Reply | Awaitable[Reply]:
         """Follow the log of a process."""
@@ -117,8 +117,8 @@ class Router:
             return error_response(HTTPStatus.NOT_FOUND)
         if self._daemon.is_in_journal_alone(*channel):
             return Abandonable(self._journal_tail(request, channel))
-        first = past_wanted(request.query)
-        return follow_file(self._daemon, channel, first) or error_response(HTTPStatus.NOT_FOUND)
+        wanted = Wanted.of(request)
+        return follow_file(self._daemon, channel, wanted) or error_response(HTTPStatus.NOT_FOUND)
 
     async def _journal_tail(self, request: Request, channel: Channel) -> Reply:
         try:

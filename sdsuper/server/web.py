@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import NamedTuple
 
 from sdsuper.daemon.loop import Daemon
 from sdsuper.dataclass import replace
@@ -14,6 +16,7 @@ from sdsuper.server.http import (
     SILENT,
     UNADMITTED,
     Connection,
+    Phase,
     Reply,
     Request,
     Response,
@@ -21,6 +24,7 @@ from sdsuper.server.http import (
     access_date,
     error_response,
 )
+from sdsuper.server.kept import server_address
 from sdsuper.server.registry import Registry
 from sdsuper.server.router import Router
 from sdsuper.server.sockets import BACKLOG, Listener
@@ -34,6 +38,14 @@ it wants (it has shown no credentials yet); where none is, the new one is refuse
 CLOSE_SECONDS = 3.0
 """How long replies under way may take when the servers close."""
 
+PAUSE_SECONDS = 2.0
+"""How long they may take when another daemon takes over; what takes longer is to come again."""
+
+_WORDS_SECONDS = 0.5
+"""How long the words that say so may take."""
+
+_LOOK_SECONDS = 0.01
+
 CHECK_SECONDS = 600.0
 """How often to look whether the sockets' files are still there: cleaners of temporary files take
 those that are old, and nobody could reach us until somebody noticed."""
@@ -43,6 +55,20 @@ REALM = (b"WWW-Authenticate", b'Basic realm="default"')
 ACCEPTS_PER_TURN = 16
 """How many connections are accepted in a row. With no descriptors left asyncio complains of each
 try, so this also bounds how much it says a second."""
+
+
+class Client(NamedTuple):
+    """A connection on which nothing is under way, as it is handed on.
+
+    Attributes:
+        server: The address of the server that it came to.
+        phase: One of SILENT.
+        since: For how long, as a moment of the monotonic clock.
+    """
+
+    server: str
+    phase: Phase
+    since: float
 
 
 class WebServer:
@@ -89,19 +115,60 @@ class WebServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    # -- over to a successor -----------------------------------------------------------------------
+
     async def suspend(self) -> None:
         """Stop accepting, and finish replies under way: whoever comes now waits in the backlog.
 
-        Takes CLOSE_SECONDS at most; `start` goes on.
+        Takes PAUSE_SECONDS at most, and a moment for the words that what takes longer gets. Clients
+        that keep their connections open keep them: what they send waits there. `resume` goes on.
         """
         if self._check is not None:
             self._check.cancel()
         for server in self._servers:
             server.suspend()
+        await self._settle(PAUSE_SECONDS)
         for connection in tuple(self._connections):
-            connection.close_when_done()
-        if self._connections:
-            await self._wait_for_connections()
+            connection.come_again()
+        await self._settle(_WORDS_SECONDS)
+
+    async def _settle(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            # Each is asked, and a turn of the loop passes: some were accepted, and not yet added.
+            settled = [connection.settle() for connection in tuple(self._connections)]
+            if loop.time() >= until:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+            if all(settled) and len(settled) == len(self._connections):
+                return
+
+    def clients(self) -> list[tuple[Client, int]]:
+        """Return the clients that a successor can go on with, and their sockets."""
+        settled = [connection for connection in self._connections if connection.settle()]
+        return [(Client(each.server, each.phase, each.since), each.fileno()) for each in settled]
+
+    async def resume(self) -> None:
+        """Accept again, and go on with everybody: nobody has taken over."""
+        for connection in tuple(self._connections):
+            connection.unsettle()
+        await self.start()
+
+    async def welcome(self, clients: Iterable[tuple[Client, int]]) -> None:
+        """Go on with clients of an earlier daemon.
+
+        Args:
+            clients: They and their sockets, which are ours from here on.
+        """
+        servers = {server.name: server for server in self._servers}
+        for client, fd in clients:
+            sock = socket.socket(fileno=fd)
+            server = servers.get(client.server)
+            if server is None:
+                sock.close()
+            else:
+                await server.welcome(sock, client)
 
     @property
     def listeners(self) -> list[Listener]:
@@ -209,6 +276,19 @@ class _Server(Site):
             self._accepting.close()
             self._accepting = None
             self.listener.socket = again
+
+    @property
+    def name(self) -> str:
+        """What tells it from other servers."""
+        return server_address(self.listener.config)
+
+    async def welcome(self, sock: socket.socket, client: Client) -> None:
+        """Go on with a client that an earlier daemon has accepted."""
+        sock.setblocking(False)
+        _, connection = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Connection(self), sock
+        )
+        connection.go_on(client.phase, client.since)
 
     async def renew(self) -> None:
         """Make the socket anew. The old one goes on with whom it has."""

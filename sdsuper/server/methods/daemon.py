@@ -100,7 +100,9 @@ def restart(daemon: Daemon) -> bool:
 async def reexec(daemon: Daemon) -> bool:
     """Let the code on disk take over in the daemon's process, after an upgrade; programs go on.
 
-    Returns when that code has agreed. When it does not, everything goes on as it was.
+    Returns when that code has agreed. When it does not, everything goes on as it was. That it has
+    taken over is told by `sdsuper.getIncarnation`. Connections on which nothing is under way stay
+    open; calls that take more than 2 seconds from then on are answered with HTTP status 503.
 
     Returns:
         always true

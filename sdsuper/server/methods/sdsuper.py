@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sdsuper import __version__
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.usage import resources
@@ -23,6 +25,23 @@ def get_version(_daemon: Daemon) -> str:
         the version, as a string
     """
     return __version__
+
+
+@method("sdsuper.getIncarnation", while_stopping=True)
+def get_incarnation(daemon: Daemon) -> dict[str, object]:
+    """Return which daemon this is of those that had the same programs, one after another.
+
+    Returns:
+        a struct with the keys number (1 is the one that started them), how (start, re-exec, or
+        adoption after a crash), version, pid, and replacing (whether another is about to take over)
+    """
+    return {
+        "number": daemon.incarnation.number,
+        "how": daemon.incarnation.how,
+        "version": __version__,
+        "pid": os.getpid(),
+        "replacing": daemon.making_way,
+    }
 
 
 @method("sdsuper.getEventPools")
