@@ -12,14 +12,19 @@ from sdsuper.rpc.faults import Fault, FaultCode
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, BinaryIO
+    from typing import Any, BinaryIO, TypeVar
 
     from sdsuper.ctl.commands import Command
     from sdsuper.ctl.plugins import Plugin
     from sdsuper.ctl.settings import Settings
     from sdsuper.rpc.structs import ProcessInfo
 
+    T = TypeVar("T")
+
 API_VERSION = "3.0"
+
+LOOK_SECONDS = 0.1
+"""How often is looked at what a daemon that was replaced would have told."""
 
 NO_NAMESPACE = (
     "Sorry, supervisord responded but did not recognize the supervisor namespace commands that "
@@ -29,6 +34,9 @@ NO_NAMESPACE = (
 WRONG_VERSION = (
     "Sorry, this version of supervisorctl expects to talk to a server with API version "
     f"{API_VERSION}, but the remote version is %s."
+)
+BEING_REPLACED = (
+    "ERROR: the daemon is being replaced; what was asked for goes on: look at the status"
 )
 LOGIN_NEEDED = "Server requires authentication"
 
@@ -139,6 +147,26 @@ class Control:
         """Call a method of the supervisor namespace; raises what Client.call does."""
         return self.client.call(f"supervisor.{method}", *params)
 
+    def outlast(self, act: Callable[[], T]) -> T:
+        """Do something, and once more where the daemon was replaced in its midst.
+
+        It must come to the same when it is done twice. What is being stopped is waited for first:
+        the daemon that was replaced would have done so.
+
+        Raises:
+            ProtocolError: The server answered with another HTTP error.
+        """
+        while True:
+            try:
+                return act()
+            except ProtocolError as error:
+                if not error.is_replaced:
+                    raise
+            import time
+
+            while any(info["statename"] == "STOPPING" for info in self.call("getAllProcessInfo")):
+                time.sleep(LOOK_SECONDS)
+
     def print(self, text: str) -> None:
         """Print text and a newline."""
         self.out.line(text)
@@ -216,6 +244,9 @@ class Control:
             if not command.checks or self.server_is_up(command.unreachable_status):
                 command.run(self, rest)
         except ProtocolError as error:
+            if error.is_replaced:
+                self.fail(Status.FAILED, BEING_REPLACED)
+                return True
             if error.status != 401:
                 self.fail(Status.FAILED, render.unexpected(error))
                 return True

@@ -27,7 +27,7 @@ def exchange(control: Control, name: str, streams: list[Stream]) -> str:
         for stream in [stream for stream in streams if stream in ready]:
             if data := stream.read():
                 control.out.write(data)
-            else:
+            elif stream.ended:
                 streams.remove(stream)
         if keyboard not in ready:
             continue

@@ -74,7 +74,9 @@ def show_labelled(out: Output, streams: dict[str, Stream]) -> None:
         for one in [one for one in labelled if one[0] in ready]:
             stream, label = one
             data = stream.read()
+            if not data and not stream.ended:
+                continue  # another daemon has taken over
             if shown := label.feed(data):
                 out.write(shown)
-            if not data:
+            if stream.ended:
                 labelled.remove(one)

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 30.0
 """Seconds until a peer that does not answer counts as unreachable. A reply may take for ever."""
 
+RETRY_SECONDS = 5.0
+"""How long a log that was cut off is asked for again: systemd restarts a daemon that crashed."""
+
+_RETRY_PAUSE = 0.1
+
 HEADERS_BYTES_MAX = 64 * 1024
 LINE_BYTES_MAX = 4096
 CHUNK_BYTES_MAX = 64 * 1024
 DEFAULT_HTTP_PORT = 80
+
+
+_POSITION = "sdsuper-position"
 
 
 class ProtocolError(Exception):
@@ -29,13 +37,15 @@ class ProtocolError(Exception):
     Attributes:
         status: The HTTP status, 0 where there was none.
         reason: The words behind it.
+        is_replaced: Whether the server is being replaced: what the call began goes on.
     """
 
-    def __init__(self, where: str, status: int, reason: str) -> None:
+    def __init__(self, where: str, status: int, reason: str, *, is_replaced: bool = False) -> None:
         super().__init__(where, status, reason)
         self.where = where
         self.status = status
         self.reason = reason
+        self.is_replaced = is_replaced
 
     def __str__(self) -> str:
         return f"<ProtocolError for {self.where}: {self.status} {self.reason}>"
@@ -117,12 +127,14 @@ class _Reply:
         status: The HTTP status.
         reason: The words behind it.
         headers: By lower-cased name.
+        trailers: What came behind the last chunk, the same.
     """
 
     def __init__(self, sock: _socket.socket, where: str) -> None:
         self._sock = sock
         self._where = where
         self._buffer = b""
+        self.trailers: dict[str, str] = {}
         status = 100
         while 100 <= status < 200:
             status = self._read_head()
@@ -175,8 +187,9 @@ class _Reply:
                 raise self._error(f"bad chunk size {size[:20]!r}")
             self._left = int(size, 16)
             if self._left == 0:
-                while self._line():
-                    pass
+                while line := self._line():
+                    name, _, value = line.decode("latin-1").partition(":")
+                    self.trailers[name.strip().lower()] = value.strip()
                 self._ended = True
                 return b""
         data = self._take(min(self._left, CHUNK_BYTES_MAX))
@@ -230,11 +243,37 @@ class _Reply:
 
 
 class Stream:
-    """A log that is being followed."""
+    """A log that is being followed, over the end of the server if another takes its place.
 
-    def __init__(self, sock: _socket.socket, reply: _Reply) -> None:
-        self._sock = sock
-        self._reply = reply
+    A server that can be gone on with (ours, where a log is a file) says where in the file its
+    stream begins, and where it goes on where it ends for a reason that is none of the log's:
+    another takes its place, the log was rotated. Where it says nothing the end is the end. Where
+    it was cut off it is asked for what comes behind the bytes that we have, for RETRY_SECONDS.
+
+    Args:
+        client: Makes connections.
+        path: Of the log.
+
+    Attributes:
+        ended: Whether nothing more will come.
+
+    Raises:
+        ProtocolError: The server answered with an HTTP error.
+        OSError: The server cannot be reached.
+        ValueError: The URL is none of ours.
+    """
+
+    def __init__(self, client: Client, path: str) -> None:
+        self._client = client
+        self._path = path
+        self.ended = False
+        self._connect(path)
+
+    def _connect(self, path: str) -> None:
+        self._sock, self._reply = self._client.open_stream(path)
+        # Of the file, then where in it the bytes begin that come next.
+        self._file, _, offset = self._reply.headers.get(_POSITION, "").rpartition("-")
+        self._offset = int(offset) if offset.isascii() and offset.isdigit() else 0
 
     def fileno(self) -> int:
         """Return the socket's number, to wait on; look at `pending` first."""
@@ -246,11 +285,41 @@ class Stream:
         return self._reply.has_buffered
 
     def read(self) -> bytes:
-        """Return the next bytes, waiting for them; empty when the server ended the stream."""
+        """Return the next bytes, waiting for them; empty where it `ended`, or just goes on."""
+        cut = False
         try:
-            return self._reply.read()
+            data = self._reply.read()
         except (ProtocolError, ConnectionError):
-            return b""  # it never ends by itself: the daemon went away
+            data, cut = b"", True  # it never ends by itself: the daemon went away
+        if data:
+            self._offset += len(data)
+            return data
+        after = self._reply.trailers.get(_POSITION, "")
+        if cut and self._file:
+            after = f"{self._file}-{self._offset}"
+        self._sock.close()
+        self.ended = not after or not self._resume(after)
+        return b""
+
+    def _resume(self, after: str) -> bool:
+        """Go on behind a position; return whether there is somebody to go on with."""
+        import time
+
+        query = "&" if "?" in self._path else "?"
+        until = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                self._connect(f"{self._path}{query}after={after}")
+            except (ProtocolError, OSError) as error:
+                if isinstance(error, ProtocolError) and error.status not in {0, 503}:
+                    return False
+                if self._client.is_gone or time.monotonic() > until:
+                    self._client.is_gone = True  # no other stream need try for as long
+                    return False
+                time.sleep(_RETRY_PAUSE)
+            else:
+                self._client.is_gone = False
+                return True
 
     def close(self) -> None:
         """End it."""
@@ -264,6 +333,9 @@ class Client:
         url: `unix://path` or `http://host[:port]`; looked at when the first call is made.
         username: Sent together with the password, where both are given.
         password: The same.
+
+    Attributes:
+        is_gone: Whether the server went away while a stream was read, and did not come back.
     """
 
     def __init__(self, url: str, username: str | None = None, password: str | None = None) -> None:
@@ -276,6 +348,7 @@ class Client:
             token = binascii.b2a_base64(pair, newline=False).decode()
             self._authorization = f"Authorization: Basic {token}\r\n"
         self._sock: _socket.socket | None = None
+        self.is_gone = False
 
     def call(self, method: str, *params: object) -> Value:
         """Call a method and return its value.
@@ -302,7 +375,7 @@ class Client:
             raise
         if reply.status != 200:
             self.close()
-            raise ProtocolError(where, reply.status, reply.reason)
+            raise _refused(where, reply)
         if not reply.keeps_alive:
             self.close()
         return codec.loads_response(data)
@@ -315,19 +388,27 @@ class Client:
             OSError: The server cannot be reached.
             ValueError: The URL is none of ours.
         """
+        return Stream(self, path)
+
+    def open_stream(self, path: str) -> tuple[_socket.socket, _Reply]:
+        """Ask for a log; return the connection and the reply, of which the headers are read.
+
+        Raises what `stream` does.
+        """
         address = Address(self.url)
         where = f"{address.shown}{path}"
         sock = address.connect()
         try:
-            head = self._head("GET", path, address) + "\r\n"
+            # Connection: TE is hop by hop (RFC 9110, 10.1.4).
+            head = self._head("GET", path, address) + "TE: trailers\r\nConnection: TE\r\n\r\n"
             sock.sendall(head.encode("latin-1", "replace"))
             reply = _Reply(sock, where)
             if reply.status != 200:
-                raise ProtocolError(where, reply.status, reply.reason)
+                raise _refused(where, reply)
         except BaseException:
             sock.close()
             raise
-        return Stream(sock, reply)
+        return sock, reply
 
     def close(self) -> None:
         """Close the connection; the next call makes another."""
@@ -351,6 +432,11 @@ class Client:
             f"{verb} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sdsuperctl\r\n"
             f"Accept-Encoding: identity\r\n{self._authorization}"
         )
+
+
+def _refused(where: str, reply: _Reply) -> ProtocolError:
+    replaced = reply.status == 503 and "retry-after" in reply.headers
+    return ProtocolError(where, reply.status, reply.reason, is_replaced=replaced)
 
 
 def _is_stale(sock: _socket.socket) -> bool:

@@ -21,6 +21,7 @@ COUNT = (
 )
 CAT = "[program:cat]\ncommand=cat\nstartsecs=0\nstdout_logfile=%(here)s/cat\n"
 TAKEN = "has taken over\n"
+NOT_REPLACED = "ERROR: not replaced, everything goes on: "
 
 
 def reexec(daemon: Daemon) -> None:
@@ -134,7 +135,7 @@ def test_code_that_refuses_changes_nothing(start_daemon: StartDaemon, tmp_path: 
     daemon.wait_state("cat", "RUNNING")
     pid = daemon.pid_of("cat")
     script.write_text(text + refuse + "sys.exit(main())\n")
-    assert daemon.ctl("reexec") == ("ERROR: Error: not like this\n", 1)
+    assert daemon.ctl("reexec") == (f"{NOT_REPLACED}Error: not like this\n", 1)
     daemon.wait_log("CRIT re-exec refused, everything goes on as it was: Error: not like this")
     script.write_text(f"#!{tmp_path}/no/such/interpreter\n")
     said, status = daemon.ctl("reexec")

@@ -106,7 +106,9 @@ def _update_together(control: Control, groups: set[str]) -> None:
     if not groups:
         return
     try:
-        told: Any = control.client.call("sdsuper.updateGroups", sorted(groups))
+        told: Any = control.outlast(
+            lambda: control.client.call("sdsuper.updateGroups", sorted(groups))
+        )
     except Fault as error:
         if error.code != FaultCode.UNKNOWN_METHOD:
             raise
@@ -125,7 +127,7 @@ def _update_together(control: Control, groups: set[str]) -> None:
 
 def _take_down(control: Control, group: str) -> bool:
     """Stop and remove a group; return whether that worked."""
-    results = control.call("stopProcessGroup", group)
+    results = control.outlast(lambda: control.call("stopProcessGroup", group))
     control.print(f"{group}: stopped")
     if any(result["status"] == FaultCode.FAILED for result in results):
         control.fail(Status.FAILED, f"{group}: has problems; not removing")

@@ -7,13 +7,22 @@ from sdsuper.ctl import render
 from sdsuper.ctl.commands import command
 from sdsuper.ctl.commands.process import status
 from sdsuper.ctl.control import Status
+from sdsuper.rpc.client import ProtocolError
 from sdsuper.rpc.faults import Fault, FaultCode
 
 TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
+    from typing import Any
+
     from sdsuper.ctl.control import Control
 
 ALREADY_SHUTTING_DOWN = "ERROR: already shutting down"
+
+REEXEC_SECONDS = 60.0
+"""How long the next daemon is waited for."""
+
+_LOOK_SECONDS = 0.05
+_NOT_REPLACED = "ERROR: not replaced, everything goes on: "
 
 
 @command(("reload", "restart the daemon and with it every process"), checks=False)
@@ -44,19 +53,49 @@ def reexec(control: Control, words: list[str]) -> None:
         control.misused(reexec, "Error: reexec accepts no arguments")
         return
     try:
+        before = _incarnation(control)
         control.client.call("sdsuper.reexec")
     except Fault as error:
         if error.code == FaultCode.UNKNOWN_METHOD:
             control.fail(Status.FAILED, "ERROR: this daemon cannot re-exec")
         elif error.code == FaultCode.FAILED:
-            control.fail(Status.FAILED, f"ERROR: {error.detail}")
+            control.fail(Status.FAILED, f"{_NOT_REPLACED}{error.detail}")
         else:
             raise
         return
-    control.client.close()
-    # It waits in the backlog until the successor is there.
-    version = str(control.client.call("sdsuper.getVersion"))
-    control.print(f"sdsuperd {version} has taken over")
+    after = _next_incarnation(control, before["number"])
+    if after is None:
+        control.fail(Status.FAILED, "ERROR: no daemon answers any more")
+    elif after["number"] <= before["number"]:
+        control.fail(Status.FAILED, f"{_NOT_REPLACED}its log says why (maintail)")
+    else:
+        control.print(f"sdsuperd {after['version']} has taken over")
+
+
+def _incarnation(control: Control) -> dict[str, Any]:
+    found: Any = control.client.call("sdsuper.getIncarnation")
+    return dict(found)
+
+
+def _next_incarnation(control: Control, number: int) -> dict[str, Any] | None:
+    """Wait until the daemon is another than that of a number, or is to stay; return which it is.
+
+    None: there is none.
+    """
+    import time
+
+    until = time.monotonic() + REEXEC_SECONDS
+    while time.monotonic() < until:
+        try:
+            # On the same connection, which is handed on.
+            found = _incarnation(control)
+        except (OSError, ProtocolError):  # the next one died, and systemd starts another
+            control.client.close()
+        else:
+            if found["number"] > number or not found["replacing"]:
+                return found
+        time.sleep(_LOOK_SECONDS)
+    return None
 
 
 @command(("shutdown", "stop every process, then the daemon"), checks=False)

@@ -140,8 +140,8 @@ def _follow(control: Control, path: str) -> None:
         control.print(PRESS_CTRL_C)
         stream = _open_stream(control, path)
         try:
-            while stream is not None and (data := stream.read()):
-                control.out.write(data)
+            while stream is not None and not stream.ended:
+                control.out.write(stream.read())
         finally:
             if stream is not None:
                 stream.close()

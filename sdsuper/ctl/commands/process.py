@@ -312,7 +312,7 @@ def restart(control: Control, words: list[str]) -> None:
     if not words:
         control.misused(restart, "Error: restart requires a process name")
     else:
-        stop.act(control, words)
+        control.outlast(lambda: stop.act(control, words))
         start.act(control, words)
 
 

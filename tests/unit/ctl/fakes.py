@@ -17,10 +17,11 @@ class FakeStream:
 
     def __init__(self, pieces: Iterable[bytes | BaseException]) -> None:
         self._pieces = list(pieces)
-        self.closed = False
+        self.ended = self.closed = False
 
     def read(self) -> bytes:
         if not self._pieces:
+            self.ended = True
             return b""
         piece = self._pieces.pop(0)
         if isinstance(piece, BaseException):

@@ -17,12 +17,15 @@ class Pipe:
         self._read, self.write = os.pipe()
         os.write(self.write, data)
         self.pending = pending
+        self.ended = False
 
     def fileno(self) -> int:
         return self._read
 
     def read(self) -> bytes:
-        return os.read(self._read, 4)
+        data = os.read(self._read, 4)
+        self.ended = not data
+        return data
 
     def end(self) -> Pipe:
         os.close(self.write)

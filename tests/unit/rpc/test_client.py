@@ -198,6 +198,7 @@ def test_a_stream_gives_pieces_as_they_come_until_its_end() -> None:
     with serving([chunked(b"one\n", b"t\xffo")]) as server:
         stream = Client(server.url, "u", "p").stream("/logtail/a/stdout")
         pieces = list(iter(stream.read, b""))
+        assert stream.ended
         stream.close()
     assert b"".join(pieces) == b"one\nt\xffo"
     assert server.requests[0][0].startswith(b"GET /logtail/a/stdout HTTP/1.1\r\n")
