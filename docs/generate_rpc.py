@@ -10,7 +10,7 @@ from sdsuper.daemon.lastoutput import OUTPUT_BYTES
 from sdsuper.rpc.faults import NAMES, name_of
 from sdsuper.server.http import BODY_BYTES_MAX, HEAD_BYTES_MAX, IDLE_SECONDS
 from sdsuper.server.registry import Method, declared_methods
-from sdsuper.server.web import CONNECTIONS_MAX
+from sdsuper.server.web import CONNECTIONS_MAX, PAUSE_SECONDS
 
 PAGE = Path(__file__).with_name("rpc.md")
 
@@ -76,6 +76,15 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 - Limits: {head_kib} KiB of headers, {body_mib} MiB of body, {connections} connections. Above that
   the connection that has been idle longest is closed; one that is idle for {idle_hours} hours is
   closed too.
+- When new code takes the daemon's place ([`sdsuper.reexec`](#sdsuperreexec-boolean)), connections
+  on which nothing is under way stay open: a call that comes meanwhile is answered by the next
+  daemon. Calls under way have {pause_seconds:.0f} seconds to end; what waits for longer is answered with
+  status 503 and `Retry-After`, and goes on.
+- Logs as they grow end then in order. To a client that sends `TE: trailers` the header
+  `Sdsuper-Position` says where in the file the first byte is (`DEVICE-INODE-OFFSET`); where the
+  stream ends although the log goes on (another daemon takes over, the log was rotated or
+  truncated), a trailer of that name says where. `?after=POSITION` goes on from there, also in the
+  latest backup. Output that is in the journal alone has no positions.
 
 ## Methods
 {methods}
@@ -164,6 +173,7 @@ def page() -> str:
         output=OUTPUT_BYTES,
         endings=", ".join(f"`{ending.value}`" for ending in Ending),
         idle_hours=IDLE_SECONDS / 3600,
+        pause_seconds=PAUSE_SECONDS,
     )
 
 

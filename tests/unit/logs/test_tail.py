@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdsuper.logs import tail
-from sdsuper.logs.tail import Follower, Window, WindowError, read_window, tail_window
+from sdsuper.logs.tail import Follower, Position, Window, WindowError, read_window, tail_window
 
 
 @pytest.fixture
@@ -180,3 +180,59 @@ def test_a_directory_or_fifo_at_the_name_is_not_followed(log: Path, follower: Fo
 
 def test_windows_are_plain_values() -> None:
     assert read_window(10, 2, 3) == Window(2, 3)
+
+
+# --- going on ---------------------------------------------------------------------------------
+
+
+def rest_of(log: Path, after: Position | None) -> tuple[bytes, int]:
+    """What comes behind a position, and how many jumps that takes."""
+    follower = Follower(str(log), after=after)
+    data = b"".join(iter(follower.read, b""))
+    jumps = follower.jumps
+    follower.close()
+    return data, jumps
+
+
+def test_going_on_behind_what_was_given(log: Path, follower: Follower) -> None:
+    follower.read(4)
+    info = log.stat()
+    assert follower.position == (info.st_dev, info.st_ino, 4)
+    assert rest_of(log, follower.position) == (b"456789", 0)
+    follower.read()
+    assert rest_of(log, follower.position) == (b"", 0)
+
+
+def test_going_on_after_a_rotation_and_after_two(log: Path, follower: Follower) -> None:
+    follower.read(4)
+    log.rename(log.with_name("log.1"))
+    log.write_bytes(b"new")
+    assert rest_of(log, follower.position) == (b"456789new", 1)
+    log.with_name("log.1").rename(log.with_name("log.2"))
+    assert rest_of(log, follower.position) == (b"new", 0)
+    log.with_name("log.1").mkdir()
+    assert rest_of(log, follower.position) == (b"new", 0)
+
+
+def test_going_on_after_a_truncation(log: Path, follower: Follower) -> None:
+    follower.read()
+    log.write_bytes(b"new")
+    assert rest_of(log, follower.position) == (b"==> File truncated <==\nnew", 1)
+
+
+def test_positions_as_text() -> None:
+    position = Position(2**63, 12, 0)
+    assert Position.parse(str(position)) == position
+    for text in (
+        "",
+        "1-2",
+        "1-2-",
+        "1-2--3",
+        "1-2-3-4",
+        "1-2-x",
+        " 1-2-3",
+        "1-2-\u0663",
+        "1-2-3\n",
+    ):
+        assert Position.parse(text) is None
+    assert Position.parse(f"1-2-{'9' * 19}") is None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdsuper.rpc import codec
-from sdsuper.rpc.client import HEADERS_BYTES_MAX, Address, Client, ProtocolError
+from sdsuper.rpc.client import HEADERS_BYTES_MAX, Address, Client, ProtocolError, Stream
 from sdsuper.rpc.faults import Fault
 
 BODY = codec.dumps_response("pong é")
@@ -210,6 +210,82 @@ def test_a_stream_that_is_cut_ends() -> None:
         stream = Client(server.url).stream("/mainlogtail")
         assert b"".join(iter(stream.read, b"")) == b"one\n"
         stream.close()
+
+
+def positioned(data: bytes, at: str, after: str = "") -> bytes:
+    """A stream that tells where it begins, and where it goes on if it does."""
+    head = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nSdsuper-Position: {at}\r\n\r\n"
+    trailer = f"sdsuper-position: {after}\r\n" if after else ""
+    return b"%b%x\r\n%b\r\n0\r\n%b\r\n" % (head.encode(), len(data), data, trailer.encode())
+
+
+def read_to_the_end(stream: Stream) -> list[bytes]:
+    found = []
+    while not stream.ended:
+        found.append(stream.read())
+    stream.close()
+    return found
+
+
+def test_a_stream_goes_on_where_it_is_told_to() -> None:
+    scripts = [
+        [positioned(b"one", "7-8-100", "7-9-0")],
+        [reply(b"", "HTTP/1.1 503 Service Unavailable")],
+        [positioned(b"two", "7-9-0")],
+    ]
+    with serving(*scripts) as server:
+        stream = Client(server.url).stream("/logtail/a?tail=3")
+        assert b"".join(read_to_the_end(stream)) == b"onetwo"
+    heads = [requests[0].split(b" ")[1] for requests in server.requests]
+    assert heads == [b"/logtail/a?tail=3", *[b"/logtail/a?tail=3&after=7-9-0"] * 2]
+    assert b"\r\nTE: trailers\r\nConnection: TE\r\n" in server.requests[0][0]
+
+
+def test_a_stream_that_is_cut_goes_on_behind_what_has_come() -> None:
+    cut = positioned(b"one", "7-8-100")[:-5]
+    with serving([cut], [None], [positioned(b"two", "7-8-103")]) as server:
+        stream = Client(server.url).stream("/mainlogtail")
+        assert b"".join(read_to_the_end(stream)) == b"onetwo"
+    assert b"/mainlogtail?after=7-8-103 " in server.requests[-1][0]
+
+
+def test_a_log_that_is_gone_is_not_gone_on_with() -> None:
+    first = positioned(b"one", "7-8-100", "7-8-103")
+    with serving([first], [reply(b"", "HTTP/1.1 404 Not Found")]) as server:
+        assert b"".join(read_to_the_end(Client(server.url).stream("/logtail/a"))) == b"one"
+    assert len(server.requests) == 2
+
+
+def test_a_server_that_is_gone_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdsuper.rpc.client.RETRY_SECONDS", 0.3)
+    cut = positioned(b"one", "7-8-100")[:-5]
+    with serving([cut], [cut]) as server:
+        client = Client(server.url)
+        streams = [client.stream("/logtail/a"), client.stream("/logtail/b")]
+    assert not client.is_gone
+    tried: list[str] = []
+    open_stream = client.open_stream
+
+    def counted(path: str) -> object:
+        tried.append(path)
+        return open_stream(path)
+
+    monkeypatch.setattr(client, "open_stream", counted)
+    for stream in streams:
+        assert b"".join(read_to_the_end(stream)) == b"one"
+    assert client.is_gone
+    assert tried.count("/logtail/a?after=7-8-103") > 1
+    assert tried.count("/logtail/b?after=7-8-103") == 1
+
+
+def test_a_server_that_is_being_replaced_is_told_from_one_that_is_busy() -> None:
+    busy = "HTTP/1.1 503 Service Unavailable"
+    with serving([reply(b"", busy, "Retry-After: 1")], [reply(b"", busy)]) as server:
+        client = Client(server.url)
+        for replaced in (True, False):
+            with pytest.raises(ProtocolError) as error:
+                client.call("a.b")
+            assert error.value.is_replaced is replaced
 
 
 def test_a_stream_that_is_refused() -> None:

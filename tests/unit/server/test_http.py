@@ -723,6 +723,108 @@ def test_a_log_is_followed_over_rotation_and_truncation() -> None:
     run(test())
 
 
+def test_a_watcher_that_can_come_again_is_told_where_from() -> None:
+    async def test() -> None:
+        async with Site(solo("a")) as site:
+            path = _with_log(site, b"one\n")
+            file = f"{path.stat().st_dev}-{path.stat().st_ino}"
+            client = await site.client()
+            await client.say(get("/logtail/a", "TE: deflate, Trailers"))
+            assert (await client.head()).headers["sdsuper-position"] == f"{file}-0"
+            await _gather(client, b"one\n")
+            path.rename(f"{path}.1")
+            path.write_bytes(b"two\n")
+            file = f"{path.stat().st_dev}-{path.stat().st_ino}"
+            await _gather(client, b"two\n")
+            ending = b"0\r\nSdsuper-Position: %b-4\r\n\r\n" % file.encode()
+            assert await client.ended() == ending
+            with path.open("ab") as log:
+                log.write(b"three\n")
+            client = await site.client()
+            await client.say(get(f"/logtail/a?after={file}-4"))
+            assert "sdsuper-position" not in (await client.head()).headers
+            await _gather(client, b"three\n")
+
+    run(test())
+
+
+# -- over to a successor ---------------------------------------------------------------------------
+
+
+def test_clients_wait_while_the_server_is_suspended_and_go_on_after_that() -> None:
+    async def test() -> None:
+        async with Site(solo("a")) as site:
+            path = _with_log(site, b"one\n")
+            fresh, idle, watcher = [await site.client() for _ in range(3)]
+            assert (await idle.ask(OK)).body == b"OK"
+            await watcher.say(get("/logtail/a", "TE: trailers"))
+            await watcher.head()
+            await _gather(watcher, b"one\n")
+            await _connections(site, 3)
+            await site.web.suspend()
+            file = f"{path.stat().st_dev}-{path.stat().st_ino}"
+            assert await watcher.ended() == b"0\r\nSdsuper-Position: %b-4\r\n\r\n" % file.encode()
+            phases = sorted(client.phase.value for client, _ in site.web.clients())
+            assert phases == ["fresh", "idle"]
+            late = await site.client()
+            for client in (fresh, idle, late):
+                await client.say(OK)
+            await asyncio.sleep(0.1)
+            assert len(site.web.clients()) == 2
+            await site.web.resume()
+            for client in (fresh, idle, late):
+                assert (await client.answer()).body == b"OK"
+
+    run(test())
+
+
+def test_what_takes_too_long_is_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "PAUSE_SECONDS", 0.2)
+
+    async def test() -> None:
+        async with Site(solo("a", startsecs=1, autostart=False)) as site:
+            waiting, half = await site.client(), await site.client()
+            await waiting.say(call("supervisor.startProcess", "a"))
+            await half.say(OK[:-2])
+            await _connections(site, 2)
+            await _until(lambda: site.fake.spawned == ["a"])
+            await site.web.suspend()
+            for client in (waiting, half):
+                answer = await client.answer()
+                assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+                assert await client.ended() == b""
+            assert site.web.clients() == []
+            await site.web.resume()
+            site.fake.advance(2)
+
+    run(test())
+
+
+def test_clients_of_an_earlier_daemon_are_gone_on_with() -> None:
+    async def test() -> None:
+        async with Site(solo("a")) as site:
+            ours, theirs = socket.socketpair()
+            lost, stranger = socket.socketpair()
+            known = site.web.listeners[0].config.file
+            since = asyncio.get_running_loop().time() - 1000
+            await site.web.welcome(
+                [
+                    (web.Client(f"unix://{known}", http.Phase.IDLE, since), theirs.detach()),
+                    (web.Client("unix:///other", http.Phase.IDLE, since), stranger.detach()),
+                ]
+            )
+            (connection,) = await _connections(site, 1)
+            assert (connection.phase, connection.since) == (http.Phase.IDLE, since)
+            assert lost.recv(1) == b""
+            lost.close()
+            client = Client(*await asyncio.open_unix_connection(sock=ours))
+            assert (await client.ask(OK)).body == b"OK"
+            assert connection.phase is http.Phase.IDLE
+            await client.close()
+
+    run(test())
+
+
 def test_an_http_1_0_watcher_gets_lines_as_they_come() -> None:
     async def test() -> None:
         async with Site(solo("a")) as site:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import sdsuper
+from sdsuper.rpc.client import ProtocolError
 from sdsuper.rpc.faults import Fault, FaultCode
 from tests.unit.ctl.fakes import FakeClient, Session, process
 
@@ -130,3 +133,88 @@ def test_leaving(line: str) -> None:
     session = Session()
     assert session.run(line) == ("\n", 0)
     assert session.control.ended
+
+
+# --- reexec -----------------------------------------------------------------------------------
+
+
+def in_turn(*answers: Any) -> Any:
+    """Answer each call with the next of these."""
+    left = list(answers)
+    return lambda *_: left.pop(0)
+
+
+def incarnation(number: int, *, replacing: bool = False) -> dict[str, Any]:
+    return {"number": number, "how": "start", "version": f"9.{number}", "replacing": replacing}
+
+
+def reexec(*answers: Any, refusal: Any = True) -> tuple[str, int]:
+    told = {"sdsuper.getIncarnation": in_turn(*answers), "sdsuper.reexec": refusal}
+    return Session(told).run("reexec")
+
+
+REPLACED = ProtocolError("x", 503, "Service Unavailable", is_replaced=True)
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdsuper.ctl.commands.daemon._LOOK_SECONDS", 0)
+    monkeypatch.setattr("sdsuper.ctl.control.LOOK_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_reexec_waits_for_the_next_daemon() -> None:
+    soon = incarnation(3, replacing=True)
+    gone = ConnectionRefusedError(111, "no")
+    assert reexec(incarnation(3), soon, REPLACED, gone, incarnation(4)) == (
+        "sdsuperd 9.4 has taken over\n",
+        0,
+    )
+
+
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize(
+    ("answers", "refusal", "said"),
+    [
+        ([incarnation(3)], Fault(FaultCode.FAILED, "too old"), "too old"),
+        ([incarnation(3), incarnation(3)], True, "its log says why (maintail)"),
+    ],
+)
+def test_reexec_tells_why_nobody_took_over(answers: Any, refusal: Any, said: str) -> None:
+    told = f"ERROR: not replaced, everything goes on: {said}\n"
+    assert reexec(*answers, refusal=refusal) == (told, 1)
+
+
+def test_reexec_of_a_daemon_that_cannot() -> None:
+    assert reexec(Fault(FaultCode.UNKNOWN_METHOD)) == ("ERROR: this daemon cannot re-exec\n", 1)
+
+
+def test_reexec_gives_up_where_no_daemon_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdsuper.ctl.commands.daemon.REEXEC_SECONDS", 0)
+    assert reexec(incarnation(3)) == ("ERROR: no daemon answers any more\n", 1)
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_what_a_daemon_began_that_is_replaced() -> None:
+    said = "ERROR: the daemon is being replaced; what was asked for goes on: look at the status\n"
+    assert Session({"startProcess": REPLACED}).run("start a") == (said, 1)
+    assert Session({"stopProcess": REPLACED}).run("stop a") == (said, 1)
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_restart_is_finished_by_the_next_daemon() -> None:
+    session = Session(
+        {
+            "stopProcess": in_turn(REPLACED, Fault(FaultCode.NOT_RUNNING, "a")),
+            "getAllProcessInfo": in_turn([process("a", state="STOPPING")], [process("a")]),
+            "startProcess": True,
+        }
+    )
+    assert session.run("restart a")[0] == "a: ERROR (not running)\na: started\n"
+    assert [call[0] for call in session.client.calls] == [
+        "stopProcess",
+        "getAllProcessInfo",
+        "getAllProcessInfo",
+        "stopProcess",
+        "startProcess",
+    ]
