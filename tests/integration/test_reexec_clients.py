@@ -230,6 +230,24 @@ def test_what_consists_of_several_steps_is_finished(start_daemon: StartDaemon) -
     assert daemon.pid_of("mute") != before
 
 
+def test_an_update_that_is_under_way_comes_first(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(DEAF)
+    wait_for_text(daemon, "deaf", "ready\n")
+    daemon.ini.write_text(daemon.ini.read_text().replace(DEAF, CAT))
+    updating = Asking(daemon, "update", "--keep")
+    daemon.wait_state("deaf", "STOPPING")
+    daemon.signal(signal.SIGRTMIN + 25)
+    daemon.wait_log("INFO received SIGRTMIN+25")
+    daemon.wait(lambda: incarnation(daemon)["replacing"])
+    os.kill(daemon.pid_of("deaf"), signal.SIGKILL)
+    done = "deaf: stopped\ndeaf: removed process group\ncat: added process group\n"
+    assert updating.result() == (done, 0)
+    daemon.wait_log("INFO going on with 1 running process")
+    assert daemon.state("cat") == "RUNNING"
+    assert daemon.log().index("stopped: deaf") < daemon.log().index("takes over")
+    assert daemon.ctl("update") == ("", 0)
+
+
 def test_logs_are_followed_without_a_gap(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(COUNT + COUNT.replace("count", "more"))
     daemon.wait_state("count", "RUNNING")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ALREADY_SHUTTING_DOWN = "ERROR: already shutting down"
 
-REEXEC_SECONDS = 60.0
+REEXEC_SECONDS = 30.0
 """How long the next daemon is waited for."""
 
 _LOOK_SECONDS = 0.05
