@@ -449,7 +449,12 @@ class Executor:
     # --- what a successor needs ---------------------------------------------------------------
 
     def _intend(
-        self, action: Spawn, mark: str, cgroup: Cgroup | None, pipes: Mapping[str, int]
+        self,
+        action: Spawn,
+        mark: str,
+        notices: Notices | None,
+        cgroup: Cgroup | None,
+        pipes: Mapping[str, int],
     ) -> None:
         """Put on record that a child is about to be, and keep our ends of its pipes."""
         if not self._keeper.recording:
@@ -461,6 +466,7 @@ class Executor:
             mark=mark,
             cgroup=None if cgroup is None else cgroup.path,
             channels=tuple(pipes.keys() - {"stdin"}),
+            notices=None if notices is None else notices.path,
         )
         self._keeper.changed(f"{INVOCATION}{number}", lambda: INVOCATION_CODEC.encode(intent))
         self._keeper.hold_all({_held(number, key): fd for key, fd in pipes.items()})
@@ -743,14 +749,15 @@ class Executor:
         del self._intents[action.invocation]
         entry = None if pid is None else proctable.look_up(pid)
         if entry is None:
+            self._forget_intent(action.invocation)
             for fd in fds.values():
                 os.close(fd)
-            self._forget_intent(action.invocation)
             self._submit(SpawnFailed(action.name, action.invocation, _NOT_BORN))
             return
         record = replace(record, pid=entry.pid, leader=entry.pid, started=entry.started)
         self._report(Level.WARN, f"found '{action.name.process}' ({entry.pid}), just started")
-        self._hold_pidfd(self._go_on(record, fds, None, alive=True, leaving=False, ours=False))
+        invocation = self._go_on(record, fds, None, alive=True, leaving=False, ours=False)
+        self._hold_pidfd(invocation)
         self._submit(Spawned(action.name, action.invocation, entry.pid))
 
     def _make_cgroup(self, action: Spawn) -> Cgroup | None:
@@ -812,7 +819,7 @@ class Executor:
                 sockets,
                 stdin,
                 entry,
-                lambda pipes: self._intend(action, mark, cgroup, pipes),
+                lambda pipes: self._intend(action, mark, notices, cgroup, pipes),
             )
         except SpawnError:
             self._fcgi.release(action.name)
@@ -860,6 +867,7 @@ class Executor:
         if pid in self._by_pid or invocation.killed:
             return False
         self.reaper.watch_other(pid)
+        self._keeper.drop(_held(invocation.number, "pidfd"))
         self.reaper.forget(invocation.pid)
         del self._by_pid[invocation.pid]
         self._by_pid[pid] = invocation
@@ -889,11 +897,11 @@ class Executor:
             helper_ended(status)
             return
         invocation = self._by_pid[pid]
+        self._keeper.drop(_held(invocation.number, "pidfd"))  # it is closed: first of all
         self._hear_out(invocation)
         if invocation.pid != pid:
             return  # it said which process is the main one now
         del self._by_pid[pid]
-        self._keeper.drop(_held(invocation.number, "pidfd"))
         if self._by_name.get(invocation.name) is invocation:
             del self._by_name[invocation.name]
         if invocation.containment is Containment.TREE:

@@ -340,3 +340,57 @@ def test_sockets_of_programs_go_on_to_listen(start_unit: StartUnit, way: str) ->
         assert ask(path) == unit.pid_of(name) != pid
     assert unit.ctl("stop", "all")[1] == 0
     assert not (unit.dir / "fast.sock").exists()
+
+
+ONE = (
+    "[program:one]\ncommand=sh -c 'echo $$ >>%(here)s/pids; exec cat'\nstartsecs=0\n"
+    "autostart=false\nstdout_logfile=%(here)s/one\n{more}"
+)
+
+
+@pytest.mark.parametrize("more", ["", "umask=022\nrlimit_core=0\n"], ids=["vfork", "fork"])
+def test_a_child_that_was_just_started_stays_connected(start_unit: StartUnit, more: str) -> None:
+    unit = start_unit(ONE.format(more=more), killed_at_steps=True)
+    unit.kill_at("_follow_up")
+    before = unit.main_pid
+    with pytest.raises(ConnectionError):
+        unit.rpc.supervisor.startProcess("one")
+    unit.wait_next(before)
+    unit.wait_state("one", "RUNNING")
+    pid = unit.pid_of("one")
+    unit.kill()
+    assert unit.pid_of("one") == pid
+    unit.rpc.supervisor.sendProcessStdin("one", "still there\n")
+    unit.wait(lambda: (unit.dir / "one").read_text() == "still there\n")
+    assert (unit.dir / "pids").read_text() == f"{pid}\n"
+
+
+def test_a_second_kill_while_a_child_is_looked_for_starts_no_other(start_unit: StartUnit) -> None:
+    unit = start_unit(ONE.format(more=""), killed_at_steps=True)
+    before = unit.main_pid
+    unit.kill_at("_follow_up")
+    with pytest.raises(ConnectionError):
+        unit.rpc.supervisor.startProcess("one")
+    unit.kill_at("_find_born")
+    unit.wait(lambda: not (unit.folder / "kill-at").exists(), what="the second one is killed")
+    unit.wait_next(before)
+    unit.wait_state("one", "RUNNING")
+    assert (unit.dir / "pids").read_text() == f"{unit.pid_of('one')}\n"
+
+
+def test_a_child_that_was_just_started_is_heard(start_unit: StartUnit) -> None:
+    script = "import sdnotify, sys; sys.stdin.readline(); "
+    script += "sdnotify.SystemdNotifier().notify('READY=1'); sys.stdin.read()"
+    unit = start_unit(
+        f'[program:one]\ncommand={sys.executable} -c "{script}"\nautostart=false\nnotify=true\n'
+        "start_timeout=60\n",
+        killed_at_steps=True,
+    )
+    unit.kill_at("_follow_up")
+    before = unit.main_pid
+    with pytest.raises(ConnectionError):
+        unit.rpc.supervisor.startProcess("one", False)
+    unit.wait_next(before)
+    unit.wait(lambda: unit.pid_of("one") != 0)
+    unit.rpc.supervisor.sendProcessStdin("one", "go\n")
+    unit.wait_state("one", "RUNNING")

@@ -13,6 +13,7 @@ from typing import Any
 from tests.integration.harness import Daemon, Found
 
 FAKE = Path(__file__).parent / "fake_systemd.py"
+KILLED_AT = Path(__file__).parent / "killed_at.py"
 GOING_ON = "INFO going on with "
 
 
@@ -25,7 +26,9 @@ class Unit(Daemon):
 
     def __init__(self, programs: str = "", **options: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="su", dir="/tmp"))
-        prefix = (sys.executable, str(FAKE), str(self.folder), "--")
+        prefix: tuple[str, ...] = (sys.executable, str(FAKE), str(self.folder), "--")
+        if options.pop("killed_at_steps", False):
+            prefix += (sys.executable, str(KILLED_AT), str(self.folder / "kill-at"))
         super().__init__(programs, prefix=prefix, **options)
 
     @property
@@ -59,6 +62,12 @@ class Unit(Daemon):
         self.rpc("close")()
         self.wait(self._answers, what="it answers")
         assert self.rpc.supervisor.getPID() == self.main_pid
+
+    def kill_at(self, method: str) -> None:
+        """Let the daemon be killed when it calls a method of its executor next."""
+        temporary = self.folder / "kill-at.new"
+        temporary.write_text(f"sdsuper.daemon.execute Executor {method}")
+        temporary.rename(self.folder / "kill-at")
 
     def keep_down(self) -> None:
         """Kill the daemon and let no other come."""
