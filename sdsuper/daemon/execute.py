@@ -949,7 +949,10 @@ class Executor:
 
     def _take_last_words(self, invocation: Invocation) -> None:
         """Let go of the child's stdin, and read what it left in its pipes."""
+        somebody_reads = _has_reader(invocation.stdin.fd)
         invocation.stdin.close()
+        if somebody_reads:  # its end comes when the box has let go of it, too
+            self._keeper.pack()
         if invocation.notices is not None:
             self._keeper.drop(_held(invocation.number, "notices"))
             invocation.notices.close()
@@ -1126,6 +1129,15 @@ def _born(cgroup: str | None, assignment: bytes) -> int | None:
     alive = [entry for entry in found if not entry.zombie]
     alive.sort(key=lambda entry: (entry.group != entry.pid, entry.started, entry.pid))
     return alive[0].pid if alive else None
+
+
+def _has_reader(fd: int | None) -> bool:
+    """Whether somebody holds the other end of a pipe that we write to."""
+    if fd is None:
+        return False
+    poll = select.poll()
+    poll.register(fd, 0)
+    return not any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _is_deserted(fd: int | None) -> bool:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import field
 from typing import NamedTuple, Protocol, TypeVar
@@ -106,6 +107,8 @@ class Keeper:
         self._changed: dict[str, Callable[[], Plain]] = {}
         self._gone: dict[str, None] = {}
         self._flushing = False
+        self._renew_beyond = 0  # bytes of the file
+        self._pack_beyond = 0  # dead descriptors in the box
 
     @property
     def enabled(self) -> bool:
@@ -157,7 +160,7 @@ class Keeper:
             self._box.put(fds)
         except BoxFullError:
             self._box.live.update(fds)
-            self._pack()
+            self._pack(needed=True)
 
     def drop(self, name: str) -> None:
         """Keep a descriptor no longer."""
@@ -173,6 +176,9 @@ class Keeper:
             self._flush()
         except OSError as error:
             self._give_up(f"cannot record what a successor would need: {error}")
+        except Exception:  # noqa: BLE001  supervision goes on, whatever it was
+            told = traceback.format_exc()
+            self._give_up(f"unexpected error in recording what a successor would need:\n{told}")
         finally:
             self._flushing = False
 
@@ -187,10 +193,11 @@ class Keeper:
             self._changed.clear()
             self._gone.clear()
             self._store.append(records, gone)
-            if self._store.is_mostly_garbage:
+            if self._store.is_mostly_garbage and self._store.size > self._renew_beyond:
                 self._renew()
-        if self._box is not None and self._box.is_mostly_garbage:
-            self._pack()
+        box = self._box
+        if box is not None and box.is_mostly_garbage and box.dead > self._pack_beyond:
+            self._pack(needed=False)
 
     # --- systemd's store ----------------------------------------------------------------------
 
@@ -234,15 +241,22 @@ class Keeper:
         old = self._store
         assert old is not None
         fresh = old.copy()
-        if not self._keep_store(fresh):  # the old one is still good; the next flush tries again
+        if not self._keep_store(fresh):
+            # The old one is still good. Whoever waited for PID 1 at each turn would do little else.
             fresh.close()
+            self._renew_beyond = 2 * old.size
             return
         self._store = fresh
+        self._renew_beyond = 0
         self._notifier.send(fdstore.remove(f"{_STORE}{old.generation}"))
         old.close()
 
-    def _pack(self) -> None:
-        """Let a box without garbage take the place of the one that is full."""
+    def _pack(self, *, needed: bool) -> None:
+        """Let a box without garbage take the place of the one that is full.
+
+        Args:
+            needed: What is not in the old one must be in the new one.
+        """
         old = self._box
         assert old is not None
         try:
@@ -252,16 +266,20 @@ class Keeper:
             return
         if not self._keep_box(fresh):
             fresh.close()
-            self._give_up("systemd does not take what a successor would need")
+            if needed:
+                self._give_up("systemd does not take what a successor would need")
+            else:
+                self._pack_beyond = 2 * old.dead
             return
         self._box = fresh
+        self._pack_beyond = 0
         self._notifier.send(fdstore.remove(f"{_BOX}{old.generation}"))
         old.close()
 
     def pack(self) -> None:
         """Let go of what was dropped, now: somebody may wait for its other end to be told."""
-        if self._box is not None and self._box.dead:
-            self._pack()
+        if self.recording and self._box is not None and self._box.dead:
+            self._pack(needed=False)
 
     def _give_up(self, reason: str) -> None:
         """Keep nothing rather than something that is not true any more."""
@@ -276,6 +294,7 @@ class Keeper:
         """Leave nothing to anybody: everything is down."""
         if self._store is not None:
             self._notifier.send(fdstore.remove(f"{_STORE}{self._store.generation}"))
+            self._store.void()  # also where that message is lost
             self._store.close()
         if self._box is not None:
             self._notifier.send(fdstore.remove(f"{_BOX}{self._box.generation}"))

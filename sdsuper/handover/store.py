@@ -154,6 +154,10 @@ class Store:
         fresh._live = self._live
         return fresh
 
+    def void(self) -> None:
+        """Let nobody go on with it, whoever holds it."""
+        os.ftruncate(self.fd, 0)
+
     def close(self) -> None:
         """Close the file; others may still hold it."""
         os.close(self.fd)

@@ -394,3 +394,13 @@ def test_a_child_that_was_just_started_is_heard(start_unit: StartUnit) -> None:
     unit.wait(lambda: unit.pid_of("one") != 0)
     unit.rpc.supervisor.sendProcessStdin("one", "go\n")
     unit.wait_state("one", "RUNNING")
+
+
+def test_who_reads_the_stdin_of_a_program_that_ended_sees_its_end(start_unit: StartUnit) -> None:
+    unit = start_unit(
+        "[program:parent]\ncommand=sh -c 'exec 3<&0; (cat <&3; echo end >>%(here)s/end) & "
+        "echo up >>%(here)s/end; exec sleep 1000'\nstartsecs=0\ncontainment=none\n"
+    )
+    unit.wait((unit.dir / "end").exists)
+    assert unit.ctl("stop", "parent")[1] == 0
+    unit.wait(lambda: (unit.dir / "end").read_text() == "up\nend\n")
