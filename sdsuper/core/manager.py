@@ -66,9 +66,9 @@ from sdsuper.core.facts import (
     StopRequested,
 )
 from sdsuper.core.history import AUTOSTART, DAEMON, PastInvocation, Requester, remembered
-from sdsuper.core.process import STRAYS_GRACE_MIN, Process, step
+from sdsuper.core.process import STRAYS_GRACE_MIN, Process, speaks_within, step
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 from sdsuper.values import Instant, Level, Namespec
 
 FORGOTTEN_MAX = 64
@@ -292,6 +292,18 @@ class Manager:
             finished=stopping.finished,
             by=stopping.by,
         )
+
+    def listen_again(self, now: Instant) -> None:
+        """Nobody has listened for a while: who had to speak meanwhile gets the time for it anew."""
+        for table in (self.processes, self._ghosts):
+            for name, process in table.items():
+                seconds = speaks_within(process)
+                due = process.deadline
+                if seconds is None or due is None or due >= now.mono + seconds:
+                    continue
+                table[name] = replace(process, deadline=now.mono + seconds)
+                self.touched.add(name)
+                self._set_deadline(now.mono + seconds, name)
 
     def owed(self) -> list[Action]:
         """Return what was given out and is not answered, to be carried out once more.

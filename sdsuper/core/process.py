@@ -747,6 +747,19 @@ def _ping_due(turn: _Turn) -> float | None:
     return turn.now.mono + process.watchdog if process.watchdog > 0 else None
 
 
+def speaks_within(process: Process) -> float | None:
+    """Return within how many seconds a child must say something, None where it need not now."""
+    if not process.pid or process.failing is not None or process.told.stopping:
+        return None
+    match process.state:
+        case ProcessState.STARTING if process.config.notify:
+            return float(process.config.start_timeout)
+        case ProcessState.RUNNING:
+            return process.watchdog
+        case _:
+            return None
+
+
 def _extend(turn: _Turn, notice: Notice) -> None:
     """Put the deadline off, if that is asked for; it never comes sooner for it."""
     deadline = turn.process.deadline

@@ -19,7 +19,7 @@ from typing import Any
 
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import Config, DaemonConfig, GroupConfig
-from sdsuper.core.actions import Action, Publish
+from sdsuper.core.actions import Action, Finish, Publish
 from sdsuper.core.events import Event, ProcessRunning, ProcessStateChange
 from sdsuper.core.facts import (
     DaemonStarted,
@@ -245,6 +245,8 @@ class Daemon:
         self._open_stage()
         held: HeldService = SERVICE_CODEC.decode(left.records.get(SERVICE), SERVICE)
         self.service.resume(held, self._health)
+        if not left.in_place:
+            manager.listen_again(self.now())
         left.close()
         for note in left.notes:
             self.report(Level.INFO, f"handover: {note}")
@@ -528,21 +530,26 @@ class Daemon:
             # Nobody would go on with an update of groups that is half done.
             await asyncio.wait_for(self.updating.acquire(), _UPDATE_SECONDS)
         except TimeoutError:
-            error = HandoverError("an update of groups is under way")
-            self._tell_refusal(error)
-            raise error from None
+            told = "an update of groups is under way"
+            self._tell_refusal(told)
+            raise HandoverError(told) from None
         try:
             with self.keeper.snapshot({}, {}) as snapshot:
                 await reexec.ask(self.command, snapshot, self._executor.watch_helper)
-        except HandoverError as error:
+        except Exception as error:
             self.updating.release()
-            self._tell_refusal(error)
-            raise
+            told = str(error)
+            if not isinstance(error, HandoverError | OSError):
+                told = f"unexpected error\n{traceback.format_exc()}"
+            self._tell_refusal(told)
+            if isinstance(error, HandoverError):
+                raise
+            raise HandoverError(told.partition("\n")[0]) from error
         self.report(Level.INFO, f"the code of {self.command.path} takes over")
         self._end(End.SUCCESSION)
 
-    def _tell_refusal(self, error: HandoverError) -> None:
-        self.report(Level.CRITICAL, f"re-exec refused, everything goes on as it was: {error}")
+    def _tell_refusal(self, told: str) -> None:
+        self.report(Level.CRITICAL, f"re-exec refused, everything goes on as it was: {told}")
         self.service.staying()
 
     @property
@@ -565,9 +572,15 @@ class Daemon:
                 reexec.become(self.command, snapshot)
         except HandoverError as error:
             self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was: {error}")
+        except Exception:  # noqa: BLE001  programs must not lose their daemon, whatever it was
+            told = traceback.format_exc()
+            self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was:\n{told}")
         self._finished = asyncio.get_running_loop().create_future()
         self.updating.release()
         self.service.staying()
+        for action in self.manager.owed():
+            if isinstance(action, Finish):  # everything came down meanwhile
+                self._execute(action)
 
     def reexec_if_possible(self) -> None:
         """Let the code on disk take this daemon's place, unless it refuses; the log tells it."""

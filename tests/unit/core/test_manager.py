@@ -186,3 +186,27 @@ def work_of_one_fact(processes: int) -> int:
 
 def test_the_work_of_a_fact_does_not_depend_on_the_number_of_processes() -> None:
     assert work_of_one_fact(1000) <= work_of_one_fact(10) + 20
+
+
+def test_who_must_speak_gets_the_time_anew_where_nobody_listened() -> None:
+    manager = Manager()
+    for config in (solo("pings", watchdog=10), solo("starts", notify=True, start_timeout=20)):
+        manager.handle(GroupAdded(config), at(0))
+    manager.handle(GroupAdded(solo("stops", stopwaitsecs=30)), at(0))
+    manager.handle(DaemonStarted(), at(0))
+    for number, (name, process) in enumerate(manager.processes.items(), 100):
+        manager.handle(Spawned(name, process.invocation, number), at(0))
+    manager.handle(DeadlinePassed(), at(1))
+    manager.handle(StopRequested(namespec("stops")), at(2))
+    manager.touched.clear()
+    assert manager.processes[namespec("pings")].deadline == 11
+
+    manager.listen_again(at(100))
+
+    deadlines = {str(name): each.deadline for name, each in manager.processes.items()}
+    assert deadlines == {"pings": 110, "starts": 120, "stops": 32}
+    assert manager.touched == {namespec("pings"), namespec("starts")}
+    manager.handle(DeadlinePassed(), at(105))
+    assert manager.processes[namespec("pings")].failing is None
+    manager.handle(DeadlinePassed(), at(110))
+    assert manager.processes[namespec("pings")].failing is not None

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 from unittest.mock import patch
+
+import pytest
 
 from sdsuper.config.model import Config, DaemonConfig
 from sdsuper.core.actions import Action, Log
 from sdsuper.core.facts import Fact, GroupRemoved, StartRequested
+from sdsuper.daemon import reexec
 from sdsuper.daemon.limits import DescriptorLimit
-from sdsuper.daemon.loop import Daemon
+from sdsuper.daemon.loop import Daemon, End
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.reload import Source
+from sdsuper.errors import HandoverError
 from sdsuper.systemd.notify import Notifier
 from sdsuper.values import Instant, Level, Namespec
 
 
-def test_a_defect_about_one_fact_is_told_and_spares_the_others(tmp_path: Path) -> None:
-    path = tmp_path / "d.log"
+def opened_log(path: Path) -> OwnLog:
     log = OwnLog(level=Level.INFO, path=str(path), maxbytes=0, backups=0, echo=False, syslog=False)
     log.open()
-    config = Config(
+    return log
+
+
+def config_in(folder: Path) -> Config:
+    return Config(
         file="d.conf",
-        here=str(tmp_path),
+        here=str(folder),
         daemon=DaemonConfig(logfile=None),
         groups=(),
         servers=(),
         rpcinterfaces=(),
     )
+
+
+def test_a_defect_about_one_fact_is_told_and_spares_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "d.log"
+    log, config = opened_log(path), config_in(tmp_path)
 
     async def scenario() -> None:
         daemon = Daemon(Source(lambda: config, config), log, Notifier({}), DescriptorLimit(), None)
@@ -49,3 +62,75 @@ def test_a_defect_about_one_fact_is_told_and_spares_the_others(tmp_path: Path) -
     assert "CRIT unexpected error about StartRequested" in written
     assert "RuntimeError: a defect" in written
     assert "handled GroupRemoved(group='next')" in written
+
+
+class Told(Notifier):
+    """Keeps what systemd is told."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.messages: list[str] = []
+
+    @property
+    def enabled(self) -> bool:
+        return True
+
+    def send(self, *messages: str) -> None:
+        self.messages += messages
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (RuntimeError("a defect"), "unexpected error"),
+    ],
+)
+def test_whatever_goes_wrong_when_new_code_is_asked_ends_the_reload(
+    tmp_path: Path, error: Exception, told: str
+) -> None:
+    path = tmp_path / "d.log"
+    log, config, systemd = opened_log(path), config_in(tmp_path), Told()
+
+    async def scenario() -> None:
+        daemon = Daemon(Source(lambda: config, config), log, systemd, DescriptorLimit(), None)
+        daemon.start()
+        systemd.messages.clear()
+        asked = patch.object(reexec, "ask", side_effect=error)
+        with asked, pytest.raises(HandoverError, match=told):
+            await daemon.make_way()
+        daemon.close()
+
+    asyncio.run(scenario())
+    log.close()
+    first = [each.partition("\n")[0] for each in systemd.messages]
+    assert first.index("RELOADING=1") < first.index("READY=1")
+    assert "CRIT re-exec refused, everything goes on as it was" in path.read_text()
+
+
+def test_a_shutdown_that_ends_while_a_successor_cannot_be_executed_is_the_end(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "d.log"
+    log, config = opened_log(path), config_in(tmp_path)
+    nowhere = reexec.Command("/no/such/file", ("sdsuperd",), ())
+
+    async def scenario() -> End:
+        daemon = Daemon(
+            Source(lambda: config, config), log, Notifier({}), DescriptorLimit(), None,
+            command=nowhere,
+        )  # fmt: skip
+        daemon.start()
+        with patch.object(reexec, "ask"):
+            await daemon.make_way()
+        assert await daemon.finished() is End.SUCCESSION
+        daemon.request_shutdown()
+        daemon.succeed({}, {})
+        try:
+            return await asyncio.wait_for(daemon.finished(), 20)
+        finally:
+            daemon.close()
+
+    assert asyncio.run(scenario()) is End.STOP
+    log.close()
+    assert "re-exec failed" in path.read_text()
