@@ -73,6 +73,7 @@ from sdsuper.daemon.strays import Strays
 from sdsuper.dataclass import dataclass, replace
 from sdsuper.errors import HandoverError
 from sdsuper.handover.codec import Plain, codec_of
+from sdsuper.handover.text import text_of
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.held import HeldFile, HeldOutlets
 from sdsuper.logs.journal import JOURNAL
@@ -468,7 +469,7 @@ class Executor:
             channels=tuple(pipes.keys() - {"stdin"}),
             notices=None if notices is None else notices.path,
         )
-        self._keeper.changed(f"{INVOCATION}{number}", lambda: INVOCATION_CODEC.encode(intent))
+        self._keeper.changed(f"{INVOCATION}{number}", lambda: text_of(InvocationRecord)(intent))
         self._keeper.hold_all({_held(number, key): fd for key, fd in pipes.items()})
         self._keeper.flush()
 
@@ -515,7 +516,7 @@ class Executor:
             config=invocation.outlets.config if forgotten else None,
             held=invocation.outlets.held() if forgotten else None,
         )
-        return INVOCATION_CODEC.encode(record)
+        return text_of(InvocationRecord)(record)
 
     def _hold_pidfd(self, invocation: Invocation) -> None:
         pidfd = self.reaper.pidfd(invocation.pid)

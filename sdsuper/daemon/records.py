@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from functools import partial
 
 from sdsuper.config.model import Config, GroupConfig, ProcessConfig
@@ -13,16 +13,19 @@ from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.outofmemory import Kills
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, replace
 from sdsuper.errors import HandoverError
 from sdsuper.handover.codec import Plain, codec_of, decode_with
+from sdsuper.handover.text import text_of
 from sdsuper.logs.held import HeldOutlets
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import Namespec
 
 _WHOLE, _GROUP, _PROCESS, _GHOST, _PAST = "manager", "group/", "process/", "ghost/", "past/"
 
-_PROCESS_CODEC = codec_of(Process, ("config",))
+_GIVEN = ("config", "past")
+"""What is on record elsewhere: the latest of what is over is the last of the history."""
+
 _GHOST_CODEC = codec_of(Process)
 _GROUP_CODEC = codec_of(GroupConfig)
 _WHOLE_CODEC = codec_of(Whole)
@@ -87,7 +90,7 @@ class CoreRecords:
         if process is None:
             keeper.gone(_PROCESS + key)
         else:
-            keeper.changed(_PROCESS + key, partial(_PROCESS_CODEC.encode, process))
+            keeper.changed(_PROCESS + key, partial(text_of(Process, _GIVEN), process))
         if ghost is None:
             keeper.gone(_GHOST + key)
         else:
@@ -107,7 +110,7 @@ class CoreRecords:
         for past in history:
             if id(past) not in known_by:
                 known = Past(name, past)
-                self._keeper.changed(f"{_PAST}{past.number}", partial(_PAST_CODEC.encode, known))
+                self._keeper.changed(f"{_PAST}{past.number}", partial(text_of(Past), known))
         if history:
             self._histories[name] = history
         else:
@@ -120,12 +123,12 @@ class CoreRecords:
         for name, group in manager.groups.items():
             records[_GROUP + name] = _GROUP_CODEC.encode(group.config)
         for each, process in manager.processes.items():
-            records[_PROCESS + key_of(each)] = _PROCESS_CODEC.encode(process)
+            records[_PROCESS + key_of(each)] = text_of(Process, _GIVEN)(process)
         for each, ghost in manager.ghosts.items():
             records[_GHOST + key_of(each)] = _GHOST_CODEC.encode(ghost)
         for each, history in manager.histories.items():
             for past in history:
-                records[f"{_PAST}{past.number}"] = _PAST_CODEC.encode(Past(each, past))
+                records[f"{_PAST}{past.number}"] = text_of(Past)(Past(each, past))
         self._groups = {name: group.config for name, group in manager.groups.items()}
         self._histories = dict(manager.histories)
         self._revision = manager.revision
@@ -149,20 +152,29 @@ def restored_manager(left: Inheritance) -> Manager:
         _GROUP_CODEC.decode(plain, _GROUP + name, notes)
         for name, plain in left.table(_GROUP).items()
     ]
+    histories = _histories(left)
     processes = {}
     for group in groups:
         for config in group.processes:
             name = Namespec(group.name, config.name)
             key = _PROCESS + key_of(name)
             if key in left.records:
-                given = {"config": config}
-                processes[name] = decode_with(Process, given, left.records[key], key, notes)
+                given = {"config": config, "past": None}
+                process = decode_with(Process, given, left.records[key], key, notes)
+                processes[name] = _with_past(process, histories.get(name, ()))
     ghosts = [
         _GHOST_CODEC.decode(plain, _GHOST + key, notes) for key, plain in left.table(_GHOST).items()
     ]
     return Manager.restored(
-        whole, groups, processes, {ghost.name: ghost for ghost in ghosts}, _histories(left)
+        whole, groups, processes, {ghost.name: ghost for ghost in ghosts}, histories
     )
+
+
+def _with_past(process: Process, history: tuple[PastInvocation, ...]) -> Process:
+    """Return a process with the latest of its invocations that is over."""
+    if not history or history[-1].number > process.invocation:
+        return process
+    return replace(process, past=history[-1])
 
 
 def _histories(left: Inheritance) -> dict[Namespec, tuple[PastInvocation, ...]]:

@@ -22,7 +22,7 @@ from sdsuper.errors import HandoverError
 MESSAGE_FDS_MAX = 253
 """Source: SCM_MAX_FD of the kernel."""
 
-GARBAGE_MAX = 200
+GARBAGE_MAX = 400
 """Descriptors that may lie in the box without need, beside as many as are needed."""
 
 _SO_PEEK_OFF = 42  # asm-generic/socket.h

@@ -40,6 +40,11 @@ T = TypeVar("T")
 Plain = Any
 """None, bool, int, float, str, or a list or dict (of str) of these."""
 
+
+class Json(str):
+    """JSON text, as opposed to a text that is to become JSON."""
+
+
 Notes = list[str]
 """What was dropped on the way, in words."""
 

@@ -19,7 +19,7 @@ from functools import cache
 from typing import NamedTuple
 
 from sdsuper.errors import HandoverError
-from sdsuper.handover.codec import Plain
+from sdsuper.handover.codec import Json, Plain
 
 FORMAT = 1
 """The version of the file, and of what its keys mean; more fields in a value need no new one."""
@@ -29,8 +29,9 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _MAGIC = b"sdsuper\0"
 _HEADER = struct.Struct("<8sIQ40sI")  # magic, format, generation, boot, CRC of all before
 _RECORD = struct.Struct("<IIHBx")  # CRC of all that follows, length of the value, of the key, kind
+_BODY = struct.Struct("<IHBx")  # the same without the CRC
 _PUT, _GONE = 1, 2
-_GARBAGE_MIN = 256 * 1024
+_GARBAGE_MIN = 512 * 1024
 _KEY_MAX = 0xFFFF
 
 
@@ -113,7 +114,8 @@ class Store:
         places: dict[str, _Place | None] = {}
         offset = self._end
         for key, plain in records.items():
-            part = _record(key, _PUT, _encoder()(plain).encode("ascii"))
+            text = plain if type(plain) is Json else _encoder()(plain)
+            part = _record(key, _PUT, text.encode("ascii"))
             parts.append(part)
             places[key] = _Place(offset, len(part))
             offset += len(part)
@@ -233,8 +235,8 @@ def _record(key: str, kind: int, value: bytes) -> bytes:
     name = key.encode("utf-8", "surrogateescape")
     if len(name) > _KEY_MAX:
         raise ValueError(f"a key of {len(name)} bytes")
-    body = _RECORD.pack(0, len(value), len(name), kind)[4:] + name + value
-    return struct.pack("<I", zlib.crc32(body)) + body
+    body = _BODY.pack(len(value), len(name), kind) + name + value
+    return zlib.crc32(body).to_bytes(4, "little") + body
 
 
 def _read_record(data: bytes, at: int) -> tuple[str, int, bytes, int] | None:

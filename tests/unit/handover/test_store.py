@@ -156,6 +156,6 @@ def test_garbage_is_counted(log: Store) -> None:
         log.append({"a": "x" * 1000})
     assert 2000 < log.garbage < 2200
     assert not log.is_mostly_garbage
-    for _ in range(270):
+    for _ in range(530):
         log.append({"a": "x" * 1000})
     assert log.is_mostly_garbage
