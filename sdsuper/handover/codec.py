@@ -44,6 +44,8 @@ Plain = Any
 class Json(str):
     """JSON text, as opposed to a text that is to become JSON."""
 
+    __slots__ = ()
+
 
 Notes = list[str]
 """What was dropped on the way, in words."""

@@ -21,6 +21,7 @@ from typing import Any
 from sdsuper.handover import codec
 from sdsuper.handover.codec import Json
 
+
 @cache
 def text_of(hint: Any, without: tuple[str, ...] = ()) -> Callable[[Any], Json]:
     """Return what writes the values of a type.
