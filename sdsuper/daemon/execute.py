@@ -235,7 +235,7 @@ class Executor:
         self.last_output = LastOutput()
         self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
         self.readback = Readback(self.watch_helper, report, journal_directory)
-        self.strays = Strays(self._is_ours, report)
+        self.strays = Strays((self._by_pid, self._helpers), report)
         self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
 
     def execute(self, action: Action) -> None:
@@ -882,10 +882,6 @@ class Executor:
         self._report(Level.WARN, f"cannot run '{invocation.name.process}': {failure}")
 
     # --- exits --------------------------------------------------------------------------------
-
-    def _is_ours(self, pid: int) -> bool:
-        """Whether a child is the main process of a program, or a helper of the daemon."""
-        return pid in self._by_pid or pid in self._helpers
 
     def watch_helper(self, pid: int, ended: Callable[[ExitStatus], None]) -> None:
         """Wait for the end of a child that is no program."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 
 from sdsuper.dataclass import dataclass
@@ -56,6 +56,8 @@ _STATE, _PPID, _PGRP, _FLAGS, _UTIME, _STIME, _STARTTIME, _RSS = 0, 1, 2, 6, 11,
 
 _PF_EXITING = 0x4  # linux/sched.h
 
+_CHUNK_BYTES = 64 * 1024
+
 _ENVIRON_MAX_BYTES = 6 * 1024 * 1024  # three quarters of _STK_LIM, whatever ulimit -s says
 
 
@@ -94,8 +96,7 @@ def consumption(pid: int) -> Consumption | None:
 def _stat(pid: int) -> tuple[bytes, list[bytes]] | None:
     """Return the fields of /proc/PID/stat: up to the command name, and behind it."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        text = _read(f"/proc/{pid}/stat")
     except OSError:
         return None
     head, _, tail = text.rpartition(b")")
@@ -119,16 +120,30 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for task in tasks:
-            with (
-                contextlib.suppress(ProcessLookupError),
-                open(f"/proc/{pid}/task/{task}/children", "rb") as file,
-            ):
-                found.extend(map(int, file.read().split()))
+            try:
+                text = _read(f"/proc/{pid}/task/{task}/children")
+            except ProcessLookupError:
+                continue
+            if text:
+                found.extend(map(int, text.split()))
     except FileNotFoundError:
         # Either the process went away, or the kernel was built without CONFIG_PROC_CHILDREN.
         if os.path.exists(f"/proc/{pid}/task/{pid}"):
             return _children_by_table(pid)
     return found
+
+
+def _read(path: str, limit: int = sys.maxsize) -> bytes:
+    """Return what is in a file of /proc: with the least calls, since this is done very often."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = chunk = os.read(fd, min(limit, _CHUNK_BYTES))
+        while chunk and len(text) < limit:
+            chunk = os.read(fd, min(limit - len(text), _CHUNK_BYTES))
+            text += chunk
+    finally:
+        os.close(fd)
+    return text
 
 
 def _children_by_table(pid: int) -> list[int]:
@@ -163,12 +178,24 @@ def account(pid: int) -> int | None:
 def has_variable(pid: int, assignment: bytes) -> bool:
     """Whether `NAME=value` is in the environment that a process was started with.
 
+    See `assignments`.
+    """
+    return assignment in assignments(pid, assignment.partition(b"=")[0].decode())
+
+
+def assignments(pid: int, name: str) -> Iterator[bytes]:
+    """Yield each `NAME=value` of one variable in the environment a process was started with.
+
     A process may declare any part of its memory to be its environment (prctl(2), PR_SET_MM_MAP), so
     no more is read than execve(2) would ever take.
     """
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            text = file.read(_ENVIRON_MAX_BYTES)
+        text = b"\0%b\0" % _read(f"/proc/{pid}/environ", _ENVIRON_MAX_BYTES)
     except OSError:
-        return False
-    return b"\0%b\0" % assignment in b"\0%b\0" % text
+        return
+    start = b"\0%b=" % name.encode()
+    at = text.find(start)
+    while at >= 0:
+        end = text.index(b"\0", at + 1)
+        yield text[at + 1 : end]
+        at = text.find(start, end)

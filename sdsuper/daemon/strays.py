@@ -16,6 +16,10 @@ table shows. Such a process is reaped when it ends, but not ended.
 An adopted invocation was started by an earlier daemon, at whose death its strays became children
 of somebody else. They are looked for in the whole table, by group and mark, and waited for by
 pidfd.
+
+A list of our children says something of all whose main process was reaped before it was read. So
+many that end together share one: the first that ends in a turn of the loop is looked for at once,
+and what follows in that turn together, at the begin of the next.
 """
 
 from __future__ import annotations
@@ -24,8 +28,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from typing import NamedTuple
 
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
@@ -53,6 +59,7 @@ class Sweep:
     mark: bytes
     group: int
     seen: dict[int, int]  # pid -> start time, from before the main process ended
+    grace: float
     done: Callable[[int], None]
     told: set[tuple[int, int]] = field(default_factory=set)
     found: set[tuple[int, int]] = field(default_factory=set)  # all that were signalled
@@ -62,27 +69,84 @@ class Sweep:
     adopted: bool = False
     watched: dict[tuple[int, int], int] = field(default_factory=dict)  # pidfds, where adopted
 
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+Left = dict[Sweep, list[proctable.Entry] | None]
+"""What is left alive of each; None where that changes too fast to tell."""
+
+
+class _Owned(NamedTuple):
+    """Whose a process is.
+
+    Attributes:
+        owners: Whose it is for sure.
+        unsure: It may be anybody else's as well: it is just exiting.
+    """
+
+    owners: set[Sweep]
+    unsure: bool = False
+
+
+class _Owners:
+    """Tells whose a process is, by all that may say so, at one look at the process."""
+
+    def __init__(self, sweeps: Iterable[Sweep]) -> None:
+        self._by_group: dict[int, list[Sweep]] = {}
+        self._by_mark: dict[bytes, list[Sweep]] = {}
+        self._by_seen: dict[tuple[int, int], list[Sweep]] = {}
+        for sweep in sweeps:
+            self._by_group.setdefault(sweep.group, []).append(sweep)
+            self._by_mark.setdefault(sweep.mark, []).append(sweep)
+            for key in sweep.seen.items():
+                self._by_seen.setdefault(key, []).append(sweep)
+
+    def of(self, pid: int) -> _Owned:
+        """Return whose it is."""
+        entry = proctable.look_up(pid)
+        if entry is None or entry.zombie:
+            return _Owned(set())
+        owners = {*self._by_group.get(entry.group, ()), *self._by_seen.get(entry.key, ())}
+        marked = False
+        for mark in proctable.assignments(pid, INVOCATION_VARIABLE):
+            marked = True
+            owners.update(self._by_mark.get(mark, ()))
+        entry = None if marked else proctable.look_up(pid)
+        return _Owned(owners, entry is not None and entry.exiting and not entry.zombie)
+
 
 class Strays:
-    """Finds and ends strays; wakes when a child that is no main process was reaped."""
+    """Finds and ends strays; wakes when a child that is no main process was reaped.
+
+    Args:
+        mains: Collections of the children that are no strays, as they are at each moment.
+        report: Writes to the daemon's log.
+    """
 
     def __init__(
         self,
-        is_main: Callable[[int], bool],
+        mains: Iterable[Collection[int]],
         report: Callable[[Level, str], None],
     ) -> None:
-        self._is_main = is_main
+        self._mains = tuple(mains)
         self._report = report
-        self._sweeps: list[Sweep] = []
+        self._sweeps: dict[Sweep, None] = {}
+        self._ended: list[Sweep] = []  # in this turn of the loop, not looked for yet
+        self._turn: asyncio.Handle | None = None
         self._emptyings: set[Emptying] = set()
 
     @property
     def busy(self) -> bool:
         """Whether any sweep is under way."""
-        return bool(self._sweeps or self._emptyings)
+        return bool(self._sweeps or self._ended or self._emptyings)
 
     def close(self) -> None:
         """Stop; what is left lives on."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self._ended.clear()
         for emptying in self._emptyings:
             emptying.close()
         self._emptyings.clear()
@@ -146,47 +210,72 @@ class Strays:
             seen: What `snapshot` returned, {} without one.
             grace: Seconds between SIGTERM and SIGKILL.
             done: Called once, when nothing is left, with the number of processes that were ended;
-                at once where nothing was.
+                at once where nothing was and it is the first that ends in this turn of the loop.
             adopted: An earlier daemon started it: its strays need not be our children.
         """
         mark = f"{INVOCATION_VARIABLE}={invocation}".encode()
-        sweep = Sweep(name, mark, pid, seen, done, adopted=adopted)
-        left = self._find(sweep)
+        self._ended.append(Sweep(name, mark, pid, seen, grace, done, adopted=adopted))
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._next_turn)
+            self._begin()
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Look for what is left of all that have ended."""
+        ended = deque(self._ended)
+        self._ended.clear()
+        found = self._find(ended)
+        try:
+            while ended:
+                sweep = ended.popleft()
+                self._begin_one(sweep, found[sweep])
+        finally:
+            if ended:  # whatever that was must not concern the others
+                self._ended.extend(ended)
+                self._turn = self._turn or asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _begin_one(self, sweep: Sweep, left: list[proctable.Entry] | None) -> None:
         if left is not None and not left:
-            done(0)
+            sweep.done(0)
             return
         if left:
             self._report(
                 Level.WARN,
-                f"ending what '{name}' ({pid}) left behind: {', '.join(map(str, left))}",
+                f"ending what '{sweep.name}' ({sweep.group}) left behind: "
+                f"{', '.join(map(str, left))}",
             )
-        self._sweeps.append(sweep)
-        sweep.timer = asyncio.get_running_loop().call_later(grace, self._kill, sweep)
+        self._sweeps[sweep] = None
+        loop = asyncio.get_running_loop()
+        sweep.timer = loop.call_later(sweep.grace, self._kill, sweep)
         self._signal(sweep, left or (), signal.SIGTERM)
 
     def left_of(self, invocation: str) -> tuple[proctable.Entry, ...]:
         """Return what is still alive of an invocation whose strays are being ended."""
         mark = f"{INVOCATION_VARIABLE}={invocation}".encode()
-        found = [self._find(sweep) for sweep in self._sweeps if sweep.mark == mark]
-        return tuple(entry for entries in found for entry in entries or ())
+        found = self._find([sweep for sweep in (*self._sweeps, *self._ended) if sweep.mark == mark])
+        return tuple(entry for entries in found.values() for entry in entries or ())
 
     def look_again(self) -> None:
         """Check all sweeps; called when a child that is no main process was reaped."""
-        for sweep in list(self._sweeps):
-            self._advance(sweep)
+        self._advance(self._sweeps)
 
-    def _advance(self, sweep: Sweep) -> None:
-        left = self._find(sweep)
-        if left is None or left:
-            number = signal.SIGKILL if sweep.killing else signal.SIGTERM
-            self._signal(sweep, left or (), number)
-            return
-        self._sweeps.remove(sweep)
-        _let_go(sweep)
-        sweep.done(len(sweep.found))
+    def _advance(self, sweeps: Iterable[Sweep]) -> None:
+        for sweep, left in self._find(sweeps).items():
+            if sweep not in self._sweeps:
+                continue  # what the end of another led to
+            if left is None or left:
+                number = signal.SIGKILL if sweep.killing else signal.SIGTERM
+                self._signal(sweep, left or (), number)
+                continue
+            del self._sweeps[sweep]
+            _let_go(sweep)
+            sweep.done(len(sweep.found))
 
     def _kill(self, sweep: Sweep) -> None:
-        left = self._find(sweep)
+        left = self._find([sweep])[sweep]
         if left and not sweep.killing:
             self._report(
                 Level.WARN,
@@ -197,10 +286,24 @@ class Strays:
         sweep.told.clear()
         loop = asyncio.get_running_loop()
         sweep.timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill, sweep)
-        self._advance(sweep)
+        self._advance([sweep])
 
-    def _find(self, sweep: Sweep) -> list[proctable.Entry] | None:
-        """Return what is left alive, None where that changes too fast to tell.
+    def _find(self, sweeps: Iterable[Sweep]) -> Left:
+        """Return what is left alive of each."""
+        found: Left = dict.fromkeys(sweeps)
+        adopted = [sweep for sweep in found if sweep.adopted]
+        try:
+            found.update(self._find_among_children([each for each in found if not each.adopted]))
+            if adopted:
+                found.update(_find_anywhere(adopted, self._others))
+        except OSError:  # descriptors ran out: nobody may be taken for gone
+            return found
+        for sweep in adopted:
+            self._wait_for(sweep, found[sweep] or ())
+        return found
+
+    def _find_among_children(self, missing: Sequence[Sweep]) -> Left:
+        """Return what is left alive of invocations that we started ourselves.
 
         Our children leave the list only when we reap them, and each stray descends from one of
         them. So a list that is the same before and after a look has missed nobody: a stray
@@ -208,48 +311,25 @@ class Strays:
         that is just exiting: its environment is gone already while its children are still its
         own, so it cannot be told whose it is until it has ended.
         """
-        if sweep.adopted:
-            return self._find_anywhere(sweep)
-        before = self._orphans()
+        found: Left = dict.fromkeys(missing)
+        before = self._orphans() if missing else set()
         for _ in range(_LOOKS):
+            if not missing:
+                break
             if not before:
-                return []
-            owned = {pid: self._belongs(sweep, pid) for pid in before}
-            roots = [pid for pid, belongs in owned.items() if belongs]
-            entries = [proctable.look_up(pid) for pid in proctable.tree(roots)]
+                found.update((sweep, []) for sweep in missing)
+                break
+            owners = _Owners(missing)
+            owned = {pid: owners.of(pid) for pid in before}
+            left = _left_alive(missing, owned)
             after = self._orphans()
-            if after == before and None not in owned.values():
-                return [
-                    entry
-                    for entry in entries
-                    if entry is not None and not entry.zombie and entry.key not in sweep.beyond
-                ]
+            if after == before:
+                unsure = [each.owners for each in owned.values() if each.unsure]
+                still = [each for each in missing if any(each not in them for them in unsure)]
+                found.update((sweep, left[sweep]) for sweep in missing if sweep not in still)
+                missing = still
             before = after
-        return None
-
-    def _find_anywhere(self, sweep: Sweep) -> list[proctable.Entry] | None:
-        """Return what is left alive of an adopted invocation, None where that changes too fast.
-
-        Who has its pid by now, if anybody, leads a group of its own by that number.
-        """
-        leader = proctable.look_up(sweep.group)
-        if leader is not None and not leader.zombie:
-            ours = proctable.has_variable(leader.pid, sweep.mark)
-            ours = ours or sweep.seen.get(leader.pid) == leader.started
-            sweep.group = sweep.group if ours else 0
-        before: set[tuple[int, int]] | None = None
-        for _ in range(_LOOKS):
-            roots = [pid for pid in proctable.pids() if pid != os.getpid()]
-            roots = [pid for pid in roots if not self._is_main(pid) and self._belongs(sweep, pid)]
-            found = [proctable.look_up(pid) for pid in proctable.tree(roots)]
-            left = [entry for entry in found if entry is not None and not entry.zombie]
-            left = [entry for entry in left if entry.key not in sweep.beyond]
-            keys = {entry.key for entry in left}
-            if keys == before:
-                self._wait_for(sweep, left)
-                return left
-            before = keys
-        return None
+        return found
 
     def _wait_for(self, sweep: Sweep, entries: Iterable[proctable.Entry]) -> None:
         """Look again when one of these has ended: nobody tells us of another's children."""
@@ -266,22 +346,13 @@ class Strays:
         pidfd = sweep.watched.pop(key)
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
-        self._advance(sweep)
+        self._advance([sweep])
 
-    def _orphans(self) -> list[int]:
-        return [pid for pid in proctable.children(os.getpid()) if not self._is_main(pid)]
+    def _orphans(self) -> set[int]:
+        return set(proctable.children(os.getpid())).difference(*self._mains)
 
-    @staticmethod
-    def _belongs(sweep: Sweep, pid: int) -> bool | None:
-        entry = proctable.look_up(pid)
-        if entry is None or entry.zombie:
-            return False
-        if entry.group == sweep.group or sweep.seen.get(pid) == entry.started:
-            return True
-        if proctable.has_variable(pid, sweep.mark):
-            return True
-        entry = proctable.look_up(pid)
-        return None if entry is not None and entry.exiting and not entry.zombie else False
+    def _others(self) -> set[int]:
+        return set(proctable.pids()).difference((os.getpid(),), *self._mains)
 
     def _signal(
         self, sweep: Sweep, entries: Iterable[proctable.Entry], number: signal.Signals
@@ -301,6 +372,56 @@ class Strays:
                 asyncio.get_running_loop().call_soon(self.look_again)
             except OSError:
                 continue  # gone meanwhile
+
+
+def _find_anywhere(sweeps: Collection[Sweep], candidates: Callable[[], set[int]]) -> Left:
+    """Return what is left alive of adopted invocations, of each the same at two looks in a row.
+
+    Who has the pid of a main process by now, if anybody, leads a group of its own by that number.
+    """
+    for sweep in sweeps:
+        leader = proctable.look_up(sweep.group)
+        if leader is not None and not leader.zombie:
+            ours = proctable.has_variable(leader.pid, sweep.mark)
+            ours = ours or sweep.seen.get(leader.pid) == leader.started
+            sweep.group = sweep.group if ours else 0
+    found: Left = dict.fromkeys(sweeps)
+    before: dict[Sweep, set[tuple[int, int]]] = {}
+    missing = list(sweeps)
+    for _ in range(_LOOKS):
+        owners = _Owners(missing)
+        left = _left_alive(missing, {pid: owners.of(pid) for pid in candidates()})
+        keys = {sweep: {entry.key for entry in left[sweep]} for sweep in missing}
+        same = [sweep for sweep in missing if keys[sweep] == before.get(sweep)]
+        found.update((sweep, left[sweep]) for sweep in same)
+        missing = [sweep for sweep in missing if found[sweep] is None]
+        if not missing:
+            break
+        before = keys
+    return found
+
+
+def _left_alive(
+    sweeps: Iterable[Sweep], owned: Mapping[int, _Owned]
+) -> dict[Sweep, list[proctable.Entry]]:
+    """Return what is alive of each in the trees of what it owns.
+
+    Args:
+        sweeps: Who owns.
+        owned: What it may be, by pid.
+    """
+    roots: dict[Sweep, list[int]] = {sweep: [] for sweep in sweeps}
+    for pid, each in owned.items():
+        for sweep in each.owners:
+            roots[sweep].append(pid)
+    return {sweep: list(_alive(sweep, pids)) for sweep, pids in roots.items()}
+
+
+def _alive(sweep: Sweep, roots: Iterable[int]) -> Iterator[proctable.Entry]:
+    for pid in proctable.tree(roots):
+        entry = proctable.look_up(pid)
+        if entry is not None and not entry.zombie and entry.key not in sweep.beyond:
+            yield entry
 
 
 def _let_go(sweep: Sweep) -> None:

@@ -35,7 +35,7 @@ def test_where_it_cannot_be_looked_at_a_cgroup_is_looked_at_again(
 
     async def sweep() -> None:
         cleared = asyncio.Event()
-        found = Strays(lambda pid: False, lambda level, text: told.append((level, text)))
+        found = Strays((), lambda level, text: told.append((level, text)))
         found.empty(Cgroup(str(tmp_path / "gone")), "p", 7, 60.0, lambda _: cleared.set())
         assert not cleared.is_set()
         await asyncio.wait_for(cleared.wait(), 20)

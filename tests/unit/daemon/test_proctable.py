@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,19 +13,24 @@ from sdsuper.daemon import proctable
 FORGED_BYTES = 64 * 1024 * 1024
 
 
+def redirect(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """Let a file stand for the environment of process 1."""
+    real_open = os.open
+
+    def open_forged(path: str, flags: int) -> int:
+        assert path == "/proc/1/environ"
+        return real_open(file, flags)
+
+    monkeypatch.setattr(os, "open", open_forged)
+
+
 def test_an_environment_that_was_forged_is_not_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forged = tmp_path / "environ"
     forged.touch()
     os.truncate(forged, FORGED_BYTES)
-    real_open = open
-
-    def open_forged(path: str, mode: str) -> Any:
-        assert path == "/proc/1/environ"
-        return real_open(forged, mode)
-
-    monkeypatch.setattr(proctable, "open", open_forged, raising=False)
+    redirect(monkeypatch, forged)
     monkeypatch.setattr(proctable, "_ENVIRON_MAX_BYTES", 1000)
     tracemalloc.start()
     try:
@@ -52,7 +56,5 @@ def test_a_variable_is_found_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: bytes, found: bool
 ) -> None:
     (tmp_path / "environ").write_bytes(environ)
-    monkeypatch.setattr(
-        proctable, "open", lambda _, mode: (tmp_path / "environ").open(mode), raising=False
-    )
+    redirect(monkeypatch, tmp_path / "environ")
     assert proctable.has_variable(1, b"A=b") is found

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPat
                 assert count == 0  # it lives on
                 cleared.set()
 
-            strays = Strays(lambda pid: False, lambda level, text: told.append((level, text)))
+            strays = Strays((), lambda level, text: told.append((level, text)))
             strays.end("p", "no-such-mark", stray.pid, {}, 60.0, ended)
             assert not cleared.is_set()
             await asyncio.wait_for(cleared.wait(), 20)
@@ -46,6 +48,68 @@ def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPat
         Level.WARN,
         f"not permitted to end what 'p' left behind: sleep (pid {stray.pid})",
     )
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_many_that_end_at_once_are_looked_for_at_once(
+    adopted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    others: set[int] = set()  # of whoever runs these tests
+
+    def count(real: Callable[..., list[int]], *args: int) -> list[int]:
+        nonlocal looks
+        looks += args in ((), (os.getpid(),))
+        return [pid for pid in real(*args) if pid not in others]
+
+    strays = [
+        subprocess.Popen(["sleep", "60"], process_group=0, env={"SDSUPER_INVOCATION": mark})
+        for mark in ("m-5", "m-9" if adopted else "elsewhere", "m-7")
+    ]
+    others = set(proctable.pids()).difference(each.pid for each in strays)
+    for name in ("children", "pids"):
+        monkeypatch.setattr(proctable, name, functools.partial(count, getattr(proctable, name)))
+
+    async def sweep() -> dict[int, int]:
+        ended: dict[int, int] = {}
+        most_ended, all_ended = asyncio.Event(), asyncio.Event()
+
+        def end(number: int, count: int) -> None:
+            ended[number] = count
+            if len(ended) == 47:
+                most_ended.set()
+            if len(ended) == 50:
+                all_ended.set()
+
+        found = Strays((), lambda level, text: None)
+        group = strays[1].pid
+        for number in range(50):
+            found.end(
+                "p",
+                f"m-{number}",
+                group if number == 9 else 0,
+                {},
+                60.0,
+                functools.partial(end, number),
+                adopted=adopted,
+            )
+        assert set(ended) == {0}  # the first is not kept waiting
+        await asyncio.wait_for(most_ended.wait(), 20)
+        assert looks <= 8
+        for each in strays:
+            await asyncio.to_thread(each.wait, 20)
+        found.look_again()
+        await asyncio.wait_for(all_ended.wait(), 20)
+        assert not found.busy
+        return ended
+
+    try:
+        ended = asyncio.run(sweep())
+    finally:
+        for each in strays:
+            each.kill()
+            each.wait()
+    assert {number for number, count in ended.items() if count} == {5, 7, 9}
 
 
 ADOPTED = """
@@ -83,7 +147,7 @@ def test_strays_of_an_adopted_invocation_are_found_among_the_children_of_others(
 
         async def sweep() -> None:
             cleared = asyncio.Event()
-            strays = Strays(lambda pid: False, lambda level, text: None)
+            strays = Strays((), lambda level, text: None)
             strays.end("p", "m-1", leader.pid, {}, 0.2, lambda ended: cleared.set(), adopted=True)
             assert not cleared.is_set()
             await asyncio.wait_for(cleared.wait(), 20)
