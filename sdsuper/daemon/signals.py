@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -91,17 +93,69 @@ def _name(number: int) -> str:
     return "SIGRTMIN+25" if number == SIGREEXEC else signal_name(number)
 
 
+class _Intake:
+    """Takes signals for a running loop, however many come.
+
+    Each signal writes a byte, which wakes the loop, into a pipe; where it is full the loop wakes
+    all the same. Which signals came is remembered beside it, each once until it is acted on: so
+    a storm of one kind takes the place of no other.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._loop = asyncio.get_running_loop()
+        self._arrived: set[int] = set()  # and not acted on yet
+        self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def open(self) -> None:
+        """Take signals from here on."""
+        reading, writing = self._pipe
+        self._loop.add_reader(reading, self._drain)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in SIGNALS:
+            signal.signal(number, self._arrive)
+            signal.siginterrupt(number, False)
+
+    def close(self) -> None:
+        """Take no more."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        self._loop.remove_reader(self._pipe[0])
+        for fd in self._pipe:
+            os.close(fd)
+
+    def _arrive(self, number: int, _frame: object) -> None:
+        """Remember a signal; the interpreter calls this between any two lines of ours."""
+        if number not in self._arrived:
+            self._arrived.add(number)
+            self._loop.call_soon(self._act, number)
+
+    def _act(self, number: int) -> None:
+        self._arrived.remove(number)
+        SIGNALS[number](self._target, _name(number))
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._pipe[0], _PIPE_BYTES)
+
+
+_PIPE_BYTES = 64 * 1024
+
+_intakes: list[_Intake] = []
+"""The one that is open: signals are the process's, and so is this."""
+
+
 def install(target: Target) -> None:
-    """Let the running loop dispatch the signals; a handler runs as an ordinary callback."""
-    loop = asyncio.get_running_loop()
-    for number, act in SIGNALS.items():
-        loop.add_signal_handler(number, act, target, _name(number))
+    """Let the running loop dispatch the signals; what they ask for is done as a callback of it."""
+    intake = _Intake(target)
+    intake.open()
+    _intakes.append(intake)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def uninstall() -> None:
     """Give the signals back; the kernel holds them until the next loop takes them."""
-    loop = asyncio.get_running_loop()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    for number in SIGNALS:
-        loop.remove_signal_handler(number)
+    while _intakes:
+        _intakes.pop().close()
