@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable
@@ -78,6 +77,8 @@ def _parse_host(text: str) -> str:
         return ""
     if text == "localhost":
         return "127.0.0.1"
+    import ipaddress
+
     bare = text.removeprefix("[").removesuffix("]")
     try:
         address = ipaddress.ip_address(bare)

@@ -110,10 +110,17 @@ def _read_daemon(reader: SectionReader) -> dict[str, Any]:
         else:
             settings[option.key] = reader.read(option)
     if not reader.has(option_named(DaemonConfig, "childlogdir")):
-        from tempfile import gettempdir
-
-        settings["childlogdir"] = gettempdir()
+        settings["childlogdir"] = _temporary_directory()
     return settings
+
+
+def _temporary_directory() -> str:
+    """Return what `tempfile.gettempdir` does; that costs a daemon 0.8 MiB of modules."""
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    for each in (*named, "/tmp", "/var/tmp", "/usr/tmp"):
+        if each and os.path.isdir(each) and os.access(each, os.W_OK | os.X_OK):
+            return os.path.abspath(each)
+    return os.getcwd()
 
 
 def _read_user(

@@ -67,11 +67,11 @@ def _read_included(path: str, findings: Findings) -> str | None:
 
 
 def _included(document: Document, here: str, names: Names, findings: Findings) -> list[str]:
-    from glob import glob
-
     section = document.get("include")
     if section is None:
         return []
+    from glob import glob
+
     files = option_named(IncludeConfig, "files")
     reader = SectionReader(section, names, findings, label="include")
     text = reader.text(files)

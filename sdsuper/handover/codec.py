@@ -13,7 +13,6 @@ nobody knows is dropped and noted, and whatever does not fit is an error that na
 | NamedTuple, tuple, frozenset, set, list | array |
 | Mapping | object where keys are str, else an array of pairs |
 | Pattern | array of the pattern and its flags |
-| Path | text |
 | Literal | itself |
 | Optional | null, or the value |
 | Union of more | array of the class's name and the value |
@@ -30,7 +29,6 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sdsuper.errors import HandoverError
@@ -158,8 +156,6 @@ def _pair(hint: Any) -> tuple[_Encode, _Decode]:
         return _sequence(_SEQUENCES[kind], arguments)
     if issubclass(kind, collections.abc.Mapping):
         return _mapping(arguments)
-    if issubclass(kind, Path):
-        return str, lambda plain, _: Path(_text(plain))
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, ())
     if issubclass(kind, tuple):

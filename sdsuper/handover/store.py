@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
+from binascii import crc32  # zlib's, which need not be loaded for it
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
@@ -213,7 +213,7 @@ def _contents(fd: int) -> bytes:
 
 def _header(boot: str, generation: int) -> bytes:
     made = _HEADER.pack(_MAGIC, FORMAT, generation, boot.encode(), 0)[:-4]
-    return made + struct.pack("<I", zlib.crc32(made))
+    return made + struct.pack("<I", crc32(made))
 
 
 def _check_header(data: bytes, boot: str) -> int:
@@ -224,7 +224,7 @@ def _check_header(data: bytes, boot: str) -> int:
     _, version, generation, written_in, crc = _HEADER.unpack_from(data)
     if version != FORMAT:  # whatever follows may look otherwise, the sum too
         raise HandoverError(f"format {version} of the snapshot is not known here, {FORMAT} is")
-    if zlib.crc32(data[: _HEADER.size - 4]) != crc:
+    if crc32(data[: _HEADER.size - 4]) != crc:
         raise HandoverError("the header of the snapshot is damaged")
     if written_in.rstrip(b"\0") != boot.encode():
         raise HandoverError("the snapshot is of another boot of the machine")
@@ -236,7 +236,7 @@ def _record(key: str, kind: int, value: bytes) -> bytes:
     if len(name) > _KEY_MAX:
         raise ValueError(f"a key of {len(name)} bytes")
     body = _BODY.pack(len(value), len(name), kind) + name + value
-    return zlib.crc32(body).to_bytes(4, "little") + body
+    return crc32(body).to_bytes(4, "little") + body
 
 
 def _read_record(data: bytes, at: int) -> tuple[str, int, bytes, int] | None:
@@ -247,7 +247,7 @@ def _read_record(data: bytes, at: int) -> tuple[str, int, bytes, int] | None:
     name = at + _RECORD.size
     value = name + key_length
     end = value + value_length
-    if end > len(data) or zlib.crc32(memoryview(data)[at + 4 : end]) != crc:
+    if end > len(data) or crc32(memoryview(data)[at + 4 : end]) != crc:
         return None
     return data[name:value].decode("utf-8", "surrogateescape"), kind, data[value:end], end
 

@@ -22,7 +22,6 @@ import time
 from collections.abc import Awaitable, Coroutine, Generator, Iterator
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
-from urllib.parse import unquote_to_bytes
 
 import h11
 
@@ -697,7 +696,11 @@ def _request(head: h11.Request, body: bytes, peer: Peer = NOBODY) -> Request:
 def _decode_path(path: str) -> str:
     if "://" in path:  # absolute form, as sent to proxies
         path = "/" + path.partition("://")[2].partition("/")[2]
-    return unquote_to_bytes(path).decode("utf-8", "replace") if "%" in path else path
+    if "%" not in path:
+        return path
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(path).decode("utf-8", "replace")
 
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -7,7 +7,6 @@ hundreds of processes every second costs little.
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Iterable
 
@@ -80,7 +79,7 @@ def describe(process: Process, now: Instant, lost: int = 0) -> str:
     """
     match process.state:
         case ProcessState.RUNNING:
-            return _running(process, str(dt.timedelta(seconds=_uptime(process, now))), lost)
+            return _running(process, _duration(_uptime(process, now)), lost)
         case ProcessState.STARTING | ProcessState.STOPPING:
             return process.told.status
         case ProcessState.FATAL | ProcessState.BACKOFF:
@@ -101,6 +100,15 @@ def _uptime(process: Process, now: Instant) -> int:
     """Return whole seconds since the start, on the clock that never steps."""
     started = process.started
     return max(0, int(now.mono - started.mono)) if started is not None else 0
+
+
+def _duration(seconds: int) -> str:
+    """Return whole seconds as `datetime.timedelta` writes them."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    before = "" if not days else "1 day, " if days == 1 else f"{days} days, "
+    return f"{before}{hours}:{minutes:02}:{seconds:02}"
 
 
 def _last_moment(process: Process) -> str:
@@ -179,7 +187,7 @@ class _Uptimes(dict[int, bytes]):
     """Seconds -> text; programs that were started together share it."""
 
     def __missing__(self, seconds: int) -> bytes:
-        text = self[seconds] = str(dt.timedelta(seconds=seconds)).encode()
+        text = self[seconds] = _duration(seconds).encode()
         return text
 
 

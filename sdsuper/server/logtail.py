@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.readback import Channel, Following
@@ -166,6 +165,8 @@ class Wanted(NamedTuple):
     @classmethod
     def of(cls, request: Request) -> Wanted:
         """Return what a request says; what makes no sense is as if it were not there."""
+        from urllib.parse import parse_qsl
+
         fields = dict(parse_qsl(request.query))
         text = fields.get("tail", "")
         first = FOLLOW_FIRST_BYTES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import quote
 
 _ESCAPES = (
     ("&", "&amp;"),  # first: the others make some
@@ -57,6 +56,8 @@ def join(parts: Iterable[Html], between: str = "") -> Html:
 
 def url_part(text: str) -> str:
     """Return a text as it may stand in the query of an address, or be one part of its path."""
+    from urllib.parse import quote  # here and elsewhere: half a megabyte, for those who need it
+
     return quote(text, safe="", errors="replace")
 
 

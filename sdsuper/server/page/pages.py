@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from urllib.parse import parse_qsl, quote
 
 from sdsuper.core.history import Via
 from sdsuper.daemon.loop import Daemon
@@ -241,6 +240,8 @@ def _form(request: Request) -> Form | None:
 
 
 def _fields(text: str) -> list[tuple[str, str]]:
+    from urllib.parse import parse_qsl
+
     return parse_qsl(text, errors="replace", max_num_fields=FIELDS_MAX)
 
 
@@ -273,6 +274,8 @@ def _outcome(request: Request, outcome: Outcome) -> Response:
     if _wants_json(request):
         return _json(HTTPStatus.OK, outcome)
     # Relative, so that it is right behind a proxy that knows us by another name.
+    from urllib.parse import quote
+
     location = f"./?message={quote(outcome.message[:MESSAGE_MAX], errors='replace')}"
     headers = ((b"Location", location.encode()), *FRESH, *SECURITY)
     return Response(HTTPStatus.SEE_OTHER, _HTML, b"", headers)

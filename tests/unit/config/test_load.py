@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_what_programs_refuse(line: str, refuse: Refuse, main_file: Path) -> Non
     key, _, found = line.partition("=")
     where = (problem.file, problem.line, problem.section, problem.option, problem.found)
     assert where == (str(main_file), 3, "program:x", key, found)
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "TEMP", "TMP", None])
+def test_child_logs_are_where_temporary_files_are(
+    name: str | None, read: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("TMPDIR", "/nope")  # what is not there is passed over
+    if name is not None:
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert read("[supervisord]").daemon.childlogdir == tempfile.gettempdir()
+    assert tempfile.gettempdir() == ("/tmp" if name is None else str(tmp_path))
 
 
 def test_every_option_has_its_error() -> None:
