@@ -388,7 +388,7 @@ class Executor:
             notices = self._listen(action, speaker)
             cgroup = self._make_cgroup(action)
             memory = self._count_memory(action.name, action.config, cgroup)
-            child = self._make_child(action, mark, notices, cgroup)
+            child = self._make_child(action, mark, notices, cgroup, memory)
         except Exception as error:
             self._forget_intent(action.invocation)
             if notices is not None:
@@ -419,7 +419,7 @@ class Executor:
         )
         self._by_pid[child.pid] = invocation
         self._by_name[action.name] = invocation
-        self._follow_up(invocation)
+        self._know(invocation)
         self._submit(Spawned(action.name, action.invocation, child.pid))
         try:
             invocation.pipes = outlets.connect(
@@ -446,6 +446,8 @@ class Executor:
         else:
             self.reaper.watch(child.pid)
             self._hold_pidfd(invocation)
+        if child.failure is not None or self.reaper.pidfd(child.pid) is None:
+            self._record(invocation)  # else the intent, and the process's record, say it all
 
     # --- what a successor needs ---------------------------------------------------------------
 
@@ -453,9 +455,10 @@ class Executor:
         self,
         action: Spawn,
         mark: str,
-        notices: Notices | None,
-        cgroup: Cgroup | None,
         pipes: Mapping[str, int],
+        cgroup: Cgroup | None,
+        notices: Notices | None,
+        memory: MemoryCount | None,
     ) -> None:
         """Put on record that a child is about to be, and keep our ends of its pipes."""
         if not self._keeper.recording:
@@ -466,8 +469,9 @@ class Executor:
             number=number,
             mark=mark,
             cgroup=None if cgroup is None else cgroup.path,
-            channels=tuple(pipes.keys() - {"stdin"}),
+            channels=tuple(name for name in pipes if name != "stdin"),
             notices=None if notices is None else notices.path,
+            memory=None if memory is None else memory.known,
         )
         self._keeper.changed(f"{INVOCATION}{number}", lambda: text_of(InvocationRecord)(intent))
         self._keeper.hold_all({_held(number, key): fd for key, fd in pipes.items()})
@@ -478,13 +482,12 @@ class Executor:
             self._keeper.drop(_held(number, key))
         self._keeper.gone(f"{INVOCATION}{number}")
 
-    def _follow_up(self, invocation: Invocation) -> None:
+    def _know(self, invocation: Invocation) -> None:
         """Keep the record of an invocation current from now on."""
         self._by_number[invocation.number] = invocation
         if invocation.memory is not None:
             invocation.memory.on_change = lambda: self._record(invocation)
         invocation.stdin.on_change = lambda: self._stdin_changed(invocation)
-        self._record(invocation)
 
     def _record(self, invocation: Invocation) -> None:
         if self._keeper.recording and invocation.number in self._by_number:
@@ -702,7 +705,8 @@ class Executor:
             number=number,
             left=record.left,
         )
-        self._follow_up(invocation)
+        self._know(invocation)
+        self._record(invocation)
         if outlets in self._detached:
             outlets.release()
         if not alive and not leaving:
@@ -788,7 +792,12 @@ class Executor:
         return self._memory.open(cgroup, name.process, config.limits, known)
 
     def _make_child(
-        self, action: Spawn, mark: str, notices: Notices | None, cgroup: Cgroup | None
+        self,
+        action: Spawn,
+        mark: str,
+        notices: Notices | None,
+        cgroup: Cgroup | None,
+        memory: MemoryCount | None,
     ) -> Child:
         config = action.config
         command = resolve_command(config, os.environ)
@@ -820,7 +829,7 @@ class Executor:
                 sockets,
                 stdin,
                 entry,
-                lambda pipes: self._intend(action, mark, notices, cgroup, pipes),
+                lambda pipes: self._intend(action, mark, pipes, cgroup, notices, memory),
             )
         except SpawnError:
             self._fcgi.release(action.name)
@@ -1099,11 +1108,20 @@ def decode_invocations(left: Inheritance, manager: Manager) -> list[InvocationRe
         INVOCATION_CODEC.decode(plain, INVOCATION + key, left.notes)
         for key, plain in left.table(INVOCATION).items()
     ]
+    records = [_with_pid(record, manager) for record in records]
     for record in records:
         known = record.name in manager.processes or _process_of(record, manager) is not None
         if record.config is None and not known:
             raise HandoverError(f"{INVOCATION}{record.number}: nothing says what {record.name} is")
     return sorted(records, key=lambda record: record.number)
+
+
+def _with_pid(record: InvocationRecord, manager: Manager) -> InvocationRecord:
+    """Return an invocation with its main process, which was only told to the core so far."""
+    process = _process_of(record, manager)
+    if record.pid or process is None or process.invocation != record.number or not process.pid:
+        return record
+    return replace(record, pid=process.pid, leader=process.pid)
 
 
 def _process_of(record: InvocationRecord, manager: Manager) -> Process | None:

@@ -109,6 +109,7 @@ class Keeper:
         self._flushing = False
         self._renew_beyond = 0  # bytes of the file
         self._pack_beyond = 0  # dead descriptors in the box
+        self._fed: int | None = None  # what the stage's record says, None = not to be relied on
 
     @property
     def enabled(self) -> bool:
@@ -187,8 +188,8 @@ class Keeper:
             tell()
         if self._store is not None and (self._changed or self._gone):
             records = {key: export() for key, export in self._changed.items()}
-            if STAGE.active:
-                records[_STAGE] = STAGE.fed
+            if STAGE.active and STAGE.fed != self._fed:
+                records[_STAGE] = self._fed = STAGE.fed
             gone = tuple(self._gone)
             self._changed.clear()
             self._gone.clear()

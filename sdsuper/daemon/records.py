@@ -60,6 +60,7 @@ class CoreRecords:
         self._manager = manager
         self._groups: dict[str, GroupConfig] = {}
         self._histories: dict[Namespec, tuple[PastInvocation, ...]] = {}
+        self._ghosts: set[Namespec] = set()
         self._revision = -1
 
     def tell(self) -> None:
@@ -92,8 +93,11 @@ class CoreRecords:
         else:
             keeper.changed(_PROCESS + key, partial(text_of(Process, _GIVEN), process))
         if ghost is None:
-            keeper.gone(_GHOST + key)
+            if name in self._ghosts:
+                self._ghosts.discard(name)
+                keeper.gone(_GHOST + key)
         else:
+            self._ghosts.add(name)
             keeper.changed(_GHOST + key, partial(_GHOST_CODEC.encode, ghost))
         self._tell_history(name)
 
@@ -102,6 +106,20 @@ class CoreRecords:
         before = self._histories.get(name, ())
         if history is before:
             return
+        if history:
+            self._histories[name] = history
+        else:
+            self._histories.pop(name, None)
+        if before and len(history) > 1 and history[-2] is before[-1]:  # one has ended
+            before, history = before[: len(before) + 1 - len(history)], history[-1:]
+        self._tell_changes(name, before, history)
+
+    def _tell_changes(
+        self,
+        name: Namespec,
+        before: tuple[PastInvocation, ...],
+        history: tuple[PastInvocation, ...],
+    ) -> None:
         known_by = {id(past) for past in before}  # values that have not changed are the same
         numbers = {past.number for past in history}
         for past in before:
@@ -111,10 +129,6 @@ class CoreRecords:
             if id(past) not in known_by:
                 known = Past(name, past)
                 self._keeper.changed(f"{_PAST}{past.number}", partial(text_of(Past), known))
-        if history:
-            self._histories[name] = history
-        else:
-            self._histories.pop(name, None)
 
     def export(self) -> Mapping[str, Plain]:
         """Return all there is to know of the core."""
@@ -131,6 +145,7 @@ class CoreRecords:
                 records[f"{_PAST}{past.number}"] = text_of(Past)(Past(each, past))
         self._groups = {name: group.config for name, group in manager.groups.items()}
         self._histories = dict(manager.histories)
+        self._ghosts = set(manager.ghosts)
         self._revision = manager.revision
         manager.touched.clear()
         return records
@@ -263,7 +278,8 @@ class InvocationRecord:
     """The edge's side of one spawn, as values.
 
     Attributes:
-        pid: Its main process, 0 = the intent is on record and nothing more.
+        pid: Its main process, 0 = the intent is on record and nothing more: where the process's
+            record has a pid that is it, else there is none yet.
         started: Start time of that in clock ticks since boot, None = unknown.
         cgroup: The directory where all of it lives, None = it has none of its own.
         stdin: What waits to be read by it.

@@ -76,7 +76,8 @@ class Box:
         for names in _messages(list(fds)):
             text = b"\0".join(name.encode("utf-8", "surrogateescape") for name in names)
             try:
-                socket.send_fds(self.ends[0], [text], [fds[name] for name in names])
+                rights = array.array("i", [fds[name] for name in names])
+                self.ends[0].sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
             except OSError as error:  # EAGAIN: the buffer; ETOOMANYREFS: the user's limit
                 raise BoxFullError(str(error)) from None
             self.dead += sum(name in self.live for name in names)
