@@ -140,8 +140,6 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
         config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(_read_again, os.path.abspath(given), command_line.overrides)
-    if left is not None:
-        config = dataclasses.replace(config, notes=_notes_of(read))
     if found.refusal is not None:
         refused = Note(Level.CRITICAL, _REFUSED.format(found.refusal))
         config = dataclasses.replace(config, notes=(refused, *config.notes))
@@ -341,7 +339,9 @@ def _run_once(
             left=left,
             command=command,
         )
-        return asyncio.run(_serve(daemon, listeners, clients, pidfile, parent, locks, limits))
+        read_later = None if left is None else source.read
+        serving = _serve(daemon, listeners, clients, pidfile, parent, locks, limits, read_later)
+        return asyncio.run(serving)
 
 
 _LOCK, _PARENT, _LISTENER, _LISTENERS = "lock/", "parent", "listener/", "listeners"
@@ -440,6 +440,7 @@ async def _serve(
     parent: setup.Parent | None,
     locks: setup.Locks,
     limits: DescriptorLimit,
+    read_later: Callable[[], Config] | None,
 ) -> Outcome:
     signals.install(daemon)
     asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
@@ -460,6 +461,11 @@ async def _serve(
     # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
     try:
+        if read_later is not None:
+            for _ in range(2):  # the pipes have waited for this daemon: they come first
+                await asyncio.sleep(0)
+            for note in _notes_of(read_later):
+                daemon.report(note.level, note.message)
         await web.start()
         await web.welcome(clients)
         while await daemon.finished() is End.SUCCESSION:

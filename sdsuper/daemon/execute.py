@@ -1092,10 +1092,13 @@ def decode_sockets(left: Inheritance) -> tuple[HeldSocket, ...]:
 
 def decode_held(left: Inheritance) -> dict[str, HeldOutlets]:
     """Return what the channels of each process held. Raises HandoverError."""
-    return {
-        key: HELD_CODEC.decode(plain, HELD + key, left.notes)
-        for key, plain in left.table(HELD).items()
-    }
+    return left.once(
+        HELD,
+        lambda: {
+            key: HELD_CODEC.decode(plain, HELD + key, left.notes)
+            for key, plain in left.table(HELD).items()
+        },
+    )
 
 
 def decode_invocations(left: Inheritance, manager: Manager) -> list[InvocationRecord]:
@@ -1104,10 +1107,13 @@ def decode_invocations(left: Inheritance, manager: Manager) -> list[InvocationRe
     Raises:
         HandoverError: They do not fit, or nothing says what one is of.
     """
-    records: list[InvocationRecord] = [
-        INVOCATION_CODEC.decode(plain, INVOCATION + key, left.notes)
-        for key, plain in left.table(INVOCATION).items()
-    ]
+    records: list[InvocationRecord] = left.once(
+        INVOCATION,
+        lambda: [
+            INVOCATION_CODEC.decode(plain, INVOCATION + key, left.notes)
+            for key, plain in left.table(INVOCATION).items()
+        ],
+    )
     records = [_with_pid(record, manager) for record in records]
     for record in records:
         known = record.name in manager.processes or _process_of(record, manager) is not None

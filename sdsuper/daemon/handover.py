@@ -26,7 +26,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import field
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.dataclass import dataclass
@@ -418,6 +418,17 @@ class Inheritance:
     stored: tuple[str, ...] = ()
     notes: Notes = field(default_factory=list)
     limits: DescriptorLimit | None = None
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """Return what was made of some records, which is made only the first time.
+
+        All of it is read for a check first, and then again by the parts of the daemon.
+        """
+        if what not in self._made:
+            self._made[what] = make()
+        made: T = self._made[what]
+        return made
 
     def table(self, prefix: str) -> dict[str, Plain]:
         """Return the records whose keys begin so, by the rest of their keys."""
@@ -432,7 +443,8 @@ class Inheritance:
         return self.fds.pop(name, None)
 
     def close(self) -> None:
-        """Close what nobody took."""
+        """Close what nobody took, and forget what was made of it."""
+        self._made.clear()
         while self.fds:
             _, fd = self.fds.popitem()
             with contextlib.suppress(OSError):

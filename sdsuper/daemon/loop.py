@@ -248,7 +248,7 @@ class Daemon:
         if not left.in_place:
             manager.listen_again(self.now())
         left.close()
-        for note in left.notes:
+        for note in dict.fromkeys(left.notes):  # some of it was read twice
             self.report(Level.INFO, f"handover: {note}")
         self.keeper.begin(left.stored)
         self.report(Level.INFO, f"going on with {self._counted()}")

@@ -163,19 +163,15 @@ def restored_manager(left: Inheritance) -> Manager:
     """
     notes = left.notes
     whole: Whole = _WHOLE_CODEC.decode(left.records.get(_WHOLE), _WHOLE, notes)
-    groups = [
-        _GROUP_CODEC.decode(plain, _GROUP + name, notes)
-        for name, plain in left.table(_GROUP).items()
-    ]
-    histories = _histories(left)
+    groups = [_group(left, _GROUP + name, plain) for name, plain in left.table(_GROUP).items()]
+    histories = left.once(_PAST, lambda: _histories(left))
     processes = {}
     for group in groups:
         for config in group.processes:
             name = Namespec(group.name, config.name)
             key = _PROCESS + key_of(name)
             if key in left.records:
-                given = {"config": config, "past": None}
-                process = decode_with(Process, given, left.records[key], key, notes)
+                process = left.once(key, partial(_process, left, key, config))
                 processes[name] = _with_past(process, histories.get(name, ()))
     ghosts = [
         _GHOST_CODEC.decode(plain, _GHOST + key, notes) for key, plain in left.table(_GHOST).items()
@@ -183,6 +179,17 @@ def restored_manager(left: Inheritance) -> Manager:
     return Manager.restored(
         whole, groups, processes, {ghost.name: ghost for ghost in ghosts}, histories
     )
+
+
+def _group(left: Inheritance, key: str, plain: Plain) -> GroupConfig:
+    """Return a group that is on record under its key, or in another record."""
+    group: GroupConfig = left.once(key, lambda: _GROUP_CODEC.decode(plain, key, left.notes))
+    return group
+
+
+def _process(left: Inheritance, key: str, config: ProcessConfig) -> Process:
+    given = {"config": config, "past": None}
+    return decode_with(Process, given, left.records[key], key, left.notes)
 
 
 def _with_past(process: Process, history: tuple[PastInvocation, ...]) -> Process:
@@ -262,11 +269,14 @@ def restored_config(left: Inheritance) -> Config:
     plain = left.records.get(_CONFIG)
     if not isinstance(plain, dict) or not isinstance(plain.get("groups"), list):
         raise HandoverError(f"{_CONFIG}: is missing")
-    config: Config = _CONFIG_CODEC.decode(plain.get("in_force"), _CONFIG, left.notes)
+    in_force = plain.get("in_force")
+    config: Config = left.once(_CONFIG, lambda: _CONFIG_CODEC.decode(in_force, _CONFIG, left.notes))
     groups: list[GroupConfig] = []
     for each in plain["groups"]:
-        given = left.records.get(f"{_GROUP}{each}") if isinstance(each, str) else each
-        groups.append(_GROUP_CODEC.decode(given, f"{_CONFIG} group {len(groups)}", left.notes))
+        if isinstance(each, str):
+            groups.append(_group(left, f"{_GROUP}{each}", left.records.get(f"{_GROUP}{each}")))
+        else:
+            groups.append(_group(left, f"{_CONFIG} group {len(groups)}", each))
     return replace(config, groups=tuple(groups))
 
 

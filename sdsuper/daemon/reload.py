@@ -28,7 +28,7 @@ class Source:
     """Where the configuration comes from; the same file and command line each time.
 
     Args:
-        read: Reads it anew; raises UsageError where it cannot be used.
+        read: Reads it anew; raises UsageError where it cannot be used. An attribute, too.
         first: What was read at the start.
 
     Attributes:
@@ -37,7 +37,7 @@ class Source:
     """
 
     def __init__(self, read: Callable[[], Config], first: Config) -> None:
-        self._read = read
+        self.read = read
         self.config = first
         self.next: Config | None = None
 
@@ -54,7 +54,7 @@ class Source:
 
     def _read_or_tell(self, report: Callable[[Level, str], None]) -> Config:
         try:
-            return self._read()
+            return self.read()
         except UsageError as error:
             for line in refusal(error):
                 report(Level.ERROR, line)

@@ -16,7 +16,6 @@ def check(left: Inheritance) -> None:
     Raises:
         HandoverError: Something does not fit.
     """
-    notes = list(left.notes)
     restored_config(left)
     manager = restored_manager(left)
     decode_edge(left)
@@ -25,7 +24,6 @@ def check(left: Inheritance) -> None:
     decode_invocations(left, manager)
     decode_pools(left)
     SERVICE_CODEC.decode(left.records.get(SERVICE), SERVICE)
-    left.notes[:] = notes
 
 
 def check_descriptor(fd: int) -> None:

@@ -84,7 +84,7 @@ def serve(directory: Path, meanwhile: Meanwhile) -> bool:
 
     async def live() -> bool:
         listeners = open_listeners(config.servers)
-        serving = _serve(daemon, listeners, (), pidfile, None, Locks(), DescriptorLimit())
+        serving = _serve(daemon, listeners, (), pidfile, None, Locks(), DescriptorLimit(), None)
         async with asyncio.timeout(SECONDS):
             outcome, _ = await asyncio.gather(serving, meanwhile())
         return outcome.restart
