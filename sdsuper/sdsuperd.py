@@ -440,7 +440,7 @@ async def _serve(
     parent: setup.Parent | None,
     locks: setup.Locks,
     limits: DescriptorLimit,
-    read_later: Callable[[], Config] | None,
+    read_later: Callable[[], Config] | None = None,
 ) -> Outcome:
     signals.install(daemon)
     asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
