@@ -924,8 +924,6 @@ class Executor:
             self.last_output.end(invocation.name, invocation.outlets.paths())
         self._record(invocation)
         self._forget_if_over(invocation)
-        if invocation.number in self._by_number and invocation.containment is Containment.NONE:
-            self._keeper.pack()  # what lives on may wait for the end of its stdin
         self._pools.ended(invocation.name)
         self._fcgi.release(invocation.name)
         oom = self._ran_out_of_memory(invocation, status)
