@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import partial
+from typing import NamedTuple
 
 from sdsuper.config.model import Config, GroupConfig, ProcessConfig
 from sdsuper.core.history import PastInvocation
@@ -182,7 +183,7 @@ def restored_manager(left: Inheritance) -> Manager:
 
 
 def _group(left: Inheritance, key: str, plain: Plain) -> GroupConfig:
-    """Return a group that is on record under its key, or in another record."""
+    """Return a group that is on record."""
     group: GroupConfig = left.once(key, lambda: _GROUP_CODEC.decode(plain, key, left.notes))
     return group
 
@@ -212,14 +213,27 @@ def _histories(left: Inheritance) -> dict[Namespec, tuple[PastInvocation, ...]]:
 
 # --- configuration --------------------------------------------------------------------------------
 
-_CONFIG = "config"
+_CONFIG, _READ = "config", "read/"
 _CONFIG_CODEC = codec_of(Config)
+
+
+class _Known(NamedTuple):
+    """A group that was read last, beside the active one of its name.
+
+    Attributes:
+        apart: They differ: it is on record itself.
+    """
+
+    active: GroupConfig | None
+    read: GroupConfig
+    apart: bool
 
 
 class ConfigRecords:
     """What is on record of the configuration: what is in force, and the groups as read last.
 
-    Groups that were read last are on record only where they are not the active ones.
+    Groups that were read last are on record only where they are not the active ones. Each has a
+    record of its own: an update makes one after another active.
 
     Args:
         keeper: Takes the records.
@@ -233,27 +247,50 @@ class ConfigRecords:
         self._config = config
         self._in_force = replace(config(), groups=(), notes=())
         self._told: tuple[Config, int] | None = None
+        self._known: dict[str, _Known] = {}
 
     def tell(self) -> None:
         """Tell the keeper what changed."""
         config, revision = self._config(), self._manager.revision
-        if self._told is not None and config is self._told[0] and revision == self._told[1]:
+        told, self._told = self._told, (config, revision)
+        if told is not None and config is told[0] and revision == told[1]:
             return
-        self._told = config, revision
-        self._keeper.changed(_CONFIG, self._encode)
+        if told is None or config is not told[0]:
+            self._keeper.changed(_CONFIG, self._encode)
+        for name, group in self._compare().items():
+            if group is None:
+                self._keeper.gone(_READ + name)
+            else:
+                self._keeper.changed(_READ + name, partial(_GROUP_CODEC.encode, group))
+
+    def _compare(self) -> dict[str, GroupConfig | None]:
+        """Return the groups whose records change: what they are now, None for gone."""
+        changed: dict[str, GroupConfig | None] = {}
+        before, self._known = self._known, {}
+        for group in self._config().groups:
+            there = self._manager.groups.get(group.name)
+            active = None if there is None else there.config
+            known = before.pop(group.name, None)
+            if known is None or known.active is not active or known.read is not group:
+                was_apart = known is not None and known.apart
+                known = _Known(active, group, active is not group and active != group)
+                if known.apart or was_apart:
+                    changed[group.name] = group if known.apart else None
+            self._known[group.name] = known
+        changed |= {name: None for name, known in before.items() if known.apart}
+        return changed
 
     def _encode(self) -> Plain:
-        active = {name: group.config for name, group in self._manager.groups.items()}
-        groups = [
-            group.name if active.get(group.name) == group else _GROUP_CODEC.encode(group)
-            for group in self._config().groups
-        ]
-        return {"in_force": _CONFIG_CODEC.encode(self._in_force), "groups": groups}
+        names = [group.name for group in self._config().groups]
+        return {"in_force": _CONFIG_CODEC.encode(self._in_force), "groups": names}
 
     def export(self) -> Mapping[str, Plain]:
         """Return all of it."""
         self._told = self._config(), self._manager.revision
-        return {_CONFIG: self._encode()}
+        self._known = {}
+        apart = self._compare().items()
+        groups = {_READ + name: _GROUP_CODEC.encode(group) for name, group in apart if group}
+        return {_CONFIG: self._encode(), **groups}
 
     def descriptors(self) -> Mapping[str, int]:
         """Return nothing: a configuration has none."""
@@ -272,11 +309,10 @@ def restored_config(left: Inheritance) -> Config:
     in_force = plain.get("in_force")
     config: Config = left.once(_CONFIG, lambda: _CONFIG_CODEC.decode(in_force, _CONFIG, left.notes))
     groups: list[GroupConfig] = []
-    for each in plain["groups"]:
-        if isinstance(each, str):
-            groups.append(_group(left, f"{_GROUP}{each}", left.records.get(f"{_GROUP}{each}")))
-        else:
-            groups.append(_group(left, f"{_CONFIG} group {len(groups)}", each))
+    for name in plain["groups"]:
+        read = f"{_READ}{name}"
+        key = read if read in left.records else f"{_GROUP}{name}"
+        groups.append(_group(left, key, left.records.get(key)))
     return replace(config, groups=tuple(groups))
 
 
