@@ -382,7 +382,7 @@ def resume_stage(left: Inheritance) -> None:
     """Go on with the stage of an earlier daemon; where it had none we have none either.
 
     Raises:
-        HandoverError: It is none of ours.
+        HandoverError: It is none of ours. It is closed, and another can be opened.
     """
     fds = {name: fd for name in STAGE_NAMES if (fd := left.take(name)) is not None}
     if not fds:
@@ -391,6 +391,10 @@ def resume_stage(left: Inheritance) -> None:
     try:
         STAGE.resume(fds, fed if isinstance(fed, int) else 0)
     except StageError as error:
+        if STAGE.active:
+            STAGE.close()
+        else:
+            _close_all(fds.values())
         raise HandoverError(str(error)) from None
 
 

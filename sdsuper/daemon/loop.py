@@ -235,7 +235,10 @@ class Daemon:
             HandoverError: What was left does not fit.
         """
         manager = self.manager
-        resume_stage(left)
+        try:
+            resume_stage(left)
+        except HandoverError as error:  # the programs are worth more than a chunk of output
+            self.report(Level.CRITICAL, f"output that was on its way may be lost: {error}")
         self.pools.restore(left, [group.config for group in manager.groups.values()])
         self._executor.restore(left, manager)
         pending = STAGE.abandon()

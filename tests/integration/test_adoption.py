@@ -404,3 +404,21 @@ def test_who_reads_the_stdin_of_a_program_that_ended_sees_its_end(start_unit: St
     unit.wait((unit.dir / "end").exists)
     assert unit.ctl("stop", "parent")[1] == 0
     unit.wait(lambda: (unit.dir / "end").read_text() == "up\nend\n")
+
+
+def test_a_stage_that_is_none_costs_no_more_than_what_was_on_its_way(start_unit: StartUnit) -> None:
+    unit = start_unit(CAT)
+    unit.wait_state("cat", "RUNNING")
+    pid = unit.pid_of("cat")
+    folder = Path(f"/proc/{unit.main_pid}/fd")
+    stage = next(each for each in folder.iterdir() if "sdsuper-stage" in os.readlink(each))
+    with stage.open("r+b") as file:
+        file.write(b"\0" * 8)
+    unit.kill()
+    assert "CRIT output that was on its way may be lost: " in unit.log()
+    for text in ("first\n", "second\n"):
+        unit.rpc.supervisor.sendProcessStdin("cat", text)
+        unit.wait(lambda text=text: (unit.dir / "cat").read_text().endswith(text))
+        unit.kill()
+    assert unit.pid_of("cat") == pid
+    assert (unit.dir / "cat").read_text() == "first\nsecond\n"
