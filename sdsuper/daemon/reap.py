@@ -81,13 +81,15 @@ class Reaper:
             pidfd: A descriptor of it, which is ours from here on.
             started: When it started, in clock ticks since boot.
         """
-        if pidfd is None and self._use_pidfds:
-            with contextlib.suppress(OSError):
-                pidfd = os.pidfd_open(pid)
+        if pidfd is None:
+            if self._use_pidfds:
+                with contextlib.suppress(OSError):
+                    pidfd = os.pidfd_open(pid)
             entry = proctable.look_up(pid)
-            if pidfd is not None and (entry is None or started not in (None, entry.started)):
-                os.close(pidfd)
-                pidfd = None
+            gone = entry is None and pidfd is not None
+            if gone or (entry is not None and started not in (None, entry.started)):
+                if pidfd is not None:
+                    os.close(pidfd)
                 self._lost(pid)
                 return
         if pidfd is not None:

@@ -124,3 +124,18 @@ def test_the_end_of_one_whose_parent_never_waits_is_noticed(use_pidfds: bool) ->
         os.close(theirs)
     assert edge.ended == [(pid, ExitStatus(None))]
     assert not edge.told
+
+
+@pytest.mark.parametrize("use_pidfds", [True, False])
+def test_a_later_process_of_the_same_pid_is_not_adopted(*, use_pidfds: bool) -> None:
+    async def scenario() -> Edge:
+        edge = Edge(use_pidfds=use_pidfds)
+        edge.reaper.adopt(os.getpid(), None, 1)  # we did not start with the machine
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert not edge.reaper.watches(os.getpid())
+        edge.reaper.close()
+        return edge
+
+    edge = asyncio.run(scenario())
+    assert edge.ended == [(os.getpid(), ExitStatus(None))]
