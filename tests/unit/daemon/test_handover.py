@@ -92,7 +92,8 @@ def test_memory_stays_bounded_however_much_changes(keeper: Keeper, systemd: Syst
     for number in range(1000):
         change(keeper, number % 10)
         keeper.hold("fd", 0)
-    assert sum(os.fstat(fds[0]).st_size for fds in systemd.stored.values()) < 400_000
+    # Ten times as much was written.
+    assert sum(os.fstat(fds[0]).st_size for fds in systemd.stored.values()) < 1_000_000
     assert len(systemd.stored) == 2
     assert records(systemd)["big"] == "9" * 10_000
 
