@@ -1,15 +1,19 @@
 """`command=` -> executable and arguments, with the texts that operators see."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sdsuper.config.model import ChannelConfig, Location, ProcessConfig
 from sdsuper.daemon.command import (
     CommandNotExecutableError,
     CommandNotFoundError,
     resolve_command,
+    split_command,
 )
 
 
@@ -99,3 +103,16 @@ def test_what_was_found_but_cannot_run_is_named(folder: Path) -> None:
     with pytest.raises(CommandNotExecutableError) as caught:
         resolve_command(process("plain"), {"PATH": f"/nonexistent:{folder}"})
     assert str(caught.value) == f"command at '{folder}/plain' is not executable"
+
+
+@given(st.text(st.sampled_from("ab \t\r\n\v\f\x85\u2003#;\"'\\")))
+@example("sleep 60")
+@example("")
+def test_words_are_those_of_shlex(command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=f"^{error}$"):
+            split_command(command)
+    else:
+        assert split_command(command) == words
