@@ -31,7 +31,7 @@ if __name__ == "__main__":
     _, name, *words = sys.argv
     sys.argv = words
     for step in (
-        ("sdsuper.daemon.execute", "Executor", "_follow_up"),
+        ("sdsuper.daemon.execute", "Executor", "_know"),
         ("sdsuper.daemon.execute", "Executor", "_find_born"),
     ):
         kill_at(Path(name), *step)

@@ -352,7 +352,7 @@ ONE = (
 @pytest.mark.parametrize("more", ["", "umask=022\nrlimit_core=0\n"], ids=["vfork", "fork"])
 def test_a_child_that_was_just_started_stays_connected(start_unit: StartUnit, more: str) -> None:
     unit = start_unit(ONE.format(more=more), killed_at_steps=True)
-    unit.kill_at("_follow_up")
+    unit.kill_at("_know")
     before = unit.main_pid
     with pytest.raises(ConnectionError):
         unit.rpc.supervisor.startProcess("one")
@@ -369,7 +369,7 @@ def test_a_child_that_was_just_started_stays_connected(start_unit: StartUnit, mo
 def test_a_second_kill_while_a_child_is_looked_for_starts_no_other(start_unit: StartUnit) -> None:
     unit = start_unit(ONE.format(more=""), killed_at_steps=True)
     before = unit.main_pid
-    unit.kill_at("_follow_up")
+    unit.kill_at("_know")
     with pytest.raises(ConnectionError):
         unit.rpc.supervisor.startProcess("one")
     unit.kill_at("_find_born")
@@ -387,7 +387,7 @@ def test_a_child_that_was_just_started_is_heard(start_unit: StartUnit) -> None:
         "start_timeout=60\n",
         killed_at_steps=True,
     )
-    unit.kill_at("_follow_up")
+    unit.kill_at("_know")
     before = unit.main_pid
     with pytest.raises(ConnectionError):
         unit.rpc.supervisor.startProcess("one", False)
