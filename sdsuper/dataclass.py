@@ -189,11 +189,21 @@ def _shown(self: Any) -> list[dataclasses.Field[Any]]:
 
 
 def _refuse_set(self: Any, name: str, value: object) -> None:
-    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+    if _is_frozen(self, name):
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+    object.__setattr__(self, name, value)
 
 
 def _refuse_delete(self: Any, name: str) -> None:
-    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+    if _is_frozen(self, name):
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+    object.__delattr__(self, name)
+
+
+def _is_frozen(self: Any, name: str) -> bool:
+    """Whether an attribute must stay as it is: a plain subclass may have more of its own."""
+    fields = "__dataclass_fields__"
+    return fields in vars(type(self)) or name in getattr(self, fields)
 
 
 def _get_state(self: Any) -> list[Any]:

@@ -32,11 +32,16 @@ class Systemd:
     def hear_until(self, pattern: str) -> str:
         """Return the first message from now on that matches."""
         for _ in range(10_000):
-            message = self._socket.recv(65536).decode()
-            self.heard.append(message)
+            message = self._receive()
             if re.search(pattern, message):
                 return message
         raise AssertionError(f"never heard {pattern!r}: {self.heard[-20:]}")
+
+    def _receive(self) -> str:
+        message = self._socket.recv(65536).decode()
+        if not message.startswith("FDSTORE"):  # what is kept for a successor is no news
+            self.heard.append(message)
+        return message
 
     def hear_silence(self, seconds: float) -> None:
         """Return when nothing was said for so long."""
@@ -44,7 +49,7 @@ class Systemd:
             readable, _, _ = select.select([self._socket], [], [], seconds)
             if not readable:
                 return
-            self.heard.append(self._socket.recv(65536).decode())
+            self._receive()
         raise AssertionError(f"never silent: {self.heard[-20:]}")
 
 

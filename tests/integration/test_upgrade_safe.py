@@ -67,9 +67,10 @@ def imported(daemon: Daemon) -> tuple[list[str], list[str]]:
 
 
 def call_everything(daemon: Daemon) -> None:
-    """Call each method: those that end or restart the daemon are left for later."""
+    """Call each method but those that end, restart or replace the daemon."""
+    others = {"supervisor.shutdown", "supervisor.restart", "sdsuper.reexec"}
     for method in declared_methods():
-        if {"supervisor.shutdown", "supervisor.restart"} & set(method.names):
+        if others & set(method.names):
             continue
         values = [ARGUMENTS[kind] for kind in method.signature[1:]]
         with contextlib.suppress(xmlrpc.client.Fault):

@@ -214,3 +214,22 @@ def test_a_match_takes_it_apart() -> None:
     match OURS["Derived"](1, 5):
         case object(x=x, y=y):
             assert (x, y) == (1, 5)
+
+
+@dataclass(frozen=True)
+class ForMore:
+    value: int
+
+
+def test_a_plain_subclass_of_a_frozen_class_has_attributes_of_its_own() -> None:
+    class More(ForMore):
+        pass
+
+    more = More(1)
+    more.other = 2  # type: ignore[attr-defined]
+    assert more.other == 2  # type: ignore[attr-defined]
+    del more.other  # type: ignore[attr-defined]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        more.value = 3  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del more.value
