@@ -174,6 +174,7 @@ class Daemon:
             up=up,
         )
         self.keeper.register(self.service)
+        self.service.on_held = self._record_now
         self.subscribe(Event, self.service.saw)
         self._executor = Executor(
             self.settings,
@@ -334,6 +335,10 @@ class Daemon:
         self.keeper.flush()
         self._arm()
         self._wake()
+
+    def _record_now(self, key: str, export: Callable[[], Plain]) -> None:
+        self.keeper.changed(key, export)
+        self.keeper.flush()
 
     def _handle(self, fact: Fact) -> list[Action]:
         """Ask the core what follows; a defect there must not take the other programs along."""

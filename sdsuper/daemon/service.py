@@ -69,11 +69,13 @@ class Service:
         up: Whether it was told that the daemon is up.
         failure: Why the start failed, None while it has not.
         on_up: Called when the daemon is up.
+        on_held: Called when a record for a successor has changed, with what makes it.
     """
 
     up: bool
     failure: Failure | None
     on_up: Callable[[], None]
+    on_held: Callable[[str, Callable[[], Plain]], None]
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Service:
         self.up = up
         self.failure = None
         self.on_up = lambda: None
+        self.on_held = lambda key, export: None
         self._manager = manager
         self._ready = ready
         self._notifier = notifier
@@ -103,8 +106,11 @@ class Service:
 
     def export(self) -> Mapping[str, Plain]:
         """Return whether the daemon is up, and how far its start has come where it is not."""
+        return {SERVICE: self._held()}
+
+    def _held(self) -> Plain:
         held = None if self._start is None else self._start.held()
-        return {SERVICE: SERVICE_CODEC.encode(HeldService(self.up, held))}
+        return SERVICE_CODEC.encode(HeldService(self.up, held))
 
     def descriptors(self) -> Mapping[str, int]:
         """Return nothing."""
@@ -200,6 +206,7 @@ class Service:
             processes = self._manager.processes
             found = [self._start.look(processes[name]) for name in names if name in processes]
             self._judge(failure for failure in found if failure is not None)
+            self.on_held(SERVICE, self._held)
             if self._choosing is None:
                 self._settle()
         self._tell_soon()
@@ -235,6 +242,7 @@ class Service:
     def _tell_up(self) -> None:
         self._start = None
         self.up = True
+        self.on_held(SERVICE, self._held)
         self._tell(notify.READY)
         self.on_up()
 

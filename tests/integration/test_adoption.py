@@ -427,3 +427,13 @@ def test_a_stage_that_is_none_costs_no_more_than_what_was_on_its_way(start_unit:
         unit.kill()
     assert unit.pid_of("cat") == pid
     assert (unit.dir / "cat").read_text() == "first\nsecond\n"
+
+
+def test_a_daemon_that_was_up_stays_up_where_its_start_waited_for_programs(
+    start_unit: StartUnit,
+) -> None:
+    unit = start_unit(CAT, settings="ready=running")
+    unit.wait_state("cat", "RUNNING")
+    pid = unit.pid_of("cat")
+    unit.kill()  # and the next one is up, which this waits for
+    assert unit.pid_of("cat") == pid
