@@ -433,7 +433,8 @@ def test_a_daemon_that_was_up_stays_up_where_its_start_waited_for_programs(
     start_unit: StartUnit,
 ) -> None:
     unit = start_unit(CAT, settings="ready=running")
-    unit.wait_state("cat", "RUNNING")
+    unit.wait(lambda: unit.told().count("READY=1") == 1)
     pid = unit.pid_of("cat")
-    unit.kill()  # and the next one is up, which this waits for
+    unit.kill()
+    unit.wait(lambda: unit.told().count("READY=1") == 2)
     assert unit.pid_of("cat") == pid
