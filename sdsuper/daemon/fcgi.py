@@ -153,7 +153,7 @@ def _cannot(config: FcgiSocketConfig, error: OSError) -> str:
     return f"Could not create FastCGI socket {config.url}: {reason}"
 
 
-class _Socket:
+class _Socket(socketfile.OwnedSocket):
     """One listening socket.
 
     Args:
@@ -165,8 +165,8 @@ class _Socket:
     """
 
     def __init__(self, config: FcgiSocketConfig, address: tuple[str, int] | None) -> None:
-        self._path = ""
-        self._file: socketfile.Identity | None = None
+        self.path = ""
+        self.file = None
         family = socket.AF_UNIX if address is None else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -174,7 +174,7 @@ class _Socket:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 self._socket.bind(address)
             else:
-                self._path = config.url.removeprefix(_UNIX)
+                self.path = config.url.removeprefix(_UNIX)
                 self._bind_unix(config)
             self._socket.listen(config.backlog or socket.SOMAXCONN)
         except BaseException:
@@ -182,40 +182,12 @@ class _Socket:
             raise
 
     def _bind_unix(self, config: FcgiSocketConfig) -> None:
-        _make_room(self._path)
+        _make_room(self.path)
         mode = _DEFAULT_MODE if config.mode is None else config.mode
-        self._file = socketfile.bind(self._socket, self._path, mode)
+        self.file = socketfile.bind(self._socket, self.path, mode)
         if config.owner is not None:
             uid, gid = config.owner
-            os.chown(self._path, uid, gid, follow_symlinks=False)
-
-    @classmethod
-    def of(cls, fd: int, path: str, file: socketfile.Identity | None) -> _Socket:
-        """Return what an earlier daemon has opened."""
-        made = cls.__new__(cls)
-        made._socket = socket.socket(fileno=fd)  # noqa: SLF001  our own
-        made._path = path  # noqa: SLF001  our own
-        made._file = file  # noqa: SLF001  our own
-        return made
-
-    @property
-    def path(self) -> str:
-        """The path of its file, "" without one."""
-        return self._path
-
-    @property
-    def file(self) -> socketfile.Identity | None:
-        """Which file that is, None without one."""
-        return self._file
-
-    def fileno(self) -> int:
-        """Return its descriptor, which is close-on-exec."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Close it and remove its file, if that is still its. Never raises."""
-        self._socket.close()
-        socketfile.remove(self._path, self._file)
+            os.chown(self.path, uid, gid, follow_symlinks=False)
 
 
 def _look_up(host: str, port: int) -> tuple[str, int]:

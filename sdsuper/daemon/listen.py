@@ -130,7 +130,7 @@ class ProgramSockets:
         self._open.clear()
 
 
-class _Socket:
+class _Socket(socketfile.OwnedSocket):
     """One open socket; a unix socket has a file.
 
     Raises:
@@ -138,8 +138,8 @@ class _Socket:
     """
 
     def __init__(self, wanted: SocketConfig, config: ProcessConfig) -> None:
-        self._path = wanted.path
-        self._file: socketfile.Identity | None = None
+        self.path = wanted.path
+        self.file = None
         kind = socket.SOCK_DGRAM if wanted.scheme == "udp" else socket.SOCK_STREAM
         self._socket = socket.socket(_family(wanted), kind)
         try:
@@ -153,37 +153,9 @@ class _Socket:
             self.close()
             raise
 
-    @classmethod
-    def of(cls, fd: int, path: str, file: socketfile.Identity | None) -> _Socket:
-        """Return what an earlier daemon has opened."""
-        made = cls.__new__(cls)
-        made._socket = socket.socket(fileno=fd)  # noqa: SLF001  our own
-        made._path = path  # noqa: SLF001  our own
-        made._file = file  # noqa: SLF001  our own
-        return made
-
-    @property
-    def path(self) -> str:
-        """The path of its file, "" without one."""
-        return self._path
-
-    @property
-    def file(self) -> socketfile.Identity | None:
-        """Which file that is, None without one."""
-        return self._file
-
-    def fileno(self) -> int:
-        """Return its descriptor, which is close-on-exec."""
-        return self._socket.fileno()
-
     def is_there(self) -> bool:
         """Whether clients can reach it: the file of a unix socket may have been removed."""
-        return not self._path or socketfile.file_identity(self._path) == self._file
-
-    def close(self) -> None:
-        """Close it and remove its file, if that is still its. Never raises."""
-        self._socket.close()
-        socketfile.remove(self._path, self._file)
+        return not self.path or socketfile.file_identity(self.path) == self.file
 
     def _bind_inet(self, wanted: SocketConfig) -> None:
         if wanted.scheme == "tcp":  # for datagrams it would let two programs share a port
@@ -195,11 +167,11 @@ class _Socket:
 
     def _bind_unix(self, config: ProcessConfig) -> None:
         # Bound where it stays: programs compare the address they got with the one they expect.
-        _remove_stale(self._path)
-        self._file = socketfile.bind(self._socket, self._path, _UNIX_MODE)
+        _remove_stale(self.path)
+        self.file = socketfile.bind(self._socket, self.path, _UNIX_MODE)
         if config.user is not None and config.user.uid != os.geteuid():
             # Whoever may write to the directory may have put a link there by now.
-            os.chown(self._path, config.user.uid, config.user.gid, follow_symlinks=False)
+            os.chown(self.path, config.user.uid, config.user.gid, follow_symlinks=False)
 
 
 def _key(config: ProcessConfig) -> Key:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from typing import Self
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -41,3 +42,34 @@ def remove(path: str, identity: Identity | None) -> None:
     if identity is not None and file_identity(path) == identity:
         with contextlib.suppress(OSError):  # the directory is not ours to change any more
             os.unlink(path)
+
+
+class OwnedSocket:
+    """An open socket of ours; a unix socket has a file, which goes with it.
+
+    Attributes:
+        path: The path of its file, "" without one.
+        file: Which file that is, None without one.
+    """
+
+    _socket: socket.socket
+    path: str
+    file: Identity | None
+
+    @classmethod
+    def of(cls, fd: int, path: str, file: Identity | None) -> Self:
+        """Return what an earlier daemon has opened."""
+        made = cls.__new__(cls)
+        made._socket = socket.socket(fileno=fd)  # noqa: SLF001  our own
+        made.path = path
+        made.file = file
+        return made
+
+    def fileno(self) -> int:
+        """Return its descriptor, which is close-on-exec."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close it and remove its file, if that is still its. Never raises."""
+        self._socket.close()
+        remove(self.path, self.file)
