@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.conftest import StartDaemon
 from tests.integration.harness import BIN, Daemon, clean_environment, wait_until
+from tests.integration.reexec import TAKEN, launched_by, reexec, vanishing_launcher
 from tests.integration.unit import Unit
 
 COUNT = (
@@ -20,14 +21,7 @@ COUNT = (
     "stdout_logfile=%(here)s/count\nstartsecs=0\n"
 )
 CAT = "[program:cat]\ncommand=cat\nstartsecs=0\nstdout_logfile=%(here)s/cat\n"
-TAKEN = "has taken over\n"
 NOT_REPLACED = "ERROR: not replaced, everything goes on: "
-
-
-def reexec(daemon: Daemon) -> None:
-    said, status = daemon.ctl("reexec")
-    assert said.endswith(TAKEN), said
-    assert status == 0
 
 
 def numbers(daemon: Daemon) -> list[int]:
@@ -153,12 +147,8 @@ def test_code_that_refuses_changes_nothing(start_daemon: StartDaemon, tmp_path: 
 def test_code_that_cannot_be_executed_in_the_end_changes_nothing(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
-    script = tmp_path / "sdsuperd"
-    start = f"#!{sys.executable}\nimport os, sys\nfrom sdsuper.sdsuperd import main\n"
-    vanish = "if sys.argv[1:2] == ['--check-handover']:\n    os.chmod(sys.argv[0], 0o600)\n"
-    script.write_text(f"{start}{vanish}sys.exit(main())\n")
-    script.chmod(0o755)
-    daemon = start_daemon(CAT, prefix=("sh", "-c", f'shift; exec {script} "$@"', "sh"))
+    script = vanishing_launcher(tmp_path)
+    daemon = start_daemon(CAT, prefix=launched_by(script))
     daemon.wait_state("cat", "RUNNING")
     pid = daemon.pid_of("cat")
     daemon.signal(signal.SIGRTMIN + 25)

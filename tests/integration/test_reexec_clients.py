@@ -6,7 +6,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from xmlrpc.client import ProtocolError
 
 from tests.integration.conftest import StartDaemon
 from tests.integration.harness import BIN, CtlResult, Daemon, UnixConnection, clean_environment
+from tests.integration.reexec import launched_by, reexec, vanishing_launcher
 from tests.integration.unit import Unit
 
 COUNT = (
@@ -27,16 +27,9 @@ DEAF = (
     "[program:deaf]\ncommand=sh -c '[ -e %(here)s/soft ] || trap \"\" TERM; echo ready; exec cat'\n"
     "stopwaitsecs=300\nstartsecs=0\nstdout_logfile=%(here)s/deaf\n"
 )
-TAKEN = "has taken over\n"
 BEING_REPLACED = (
     "ERROR: the daemon is being replaced; what was asked for goes on: look at the status\n"
 )
-
-
-def reexec(daemon: Daemon) -> None:
-    said, status = daemon.ctl("reexec")
-    assert said.endswith(TAKEN), said
-    assert status == 0
 
 
 def wait_for_text(daemon: Daemon, name: str, text: str) -> None:
@@ -318,12 +311,8 @@ def test_the_foreground_goes_on(start_daemon: StartDaemon) -> None:
 def test_who_is_refused_by_the_kernel_goes_on_as_before(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
-    script = tmp_path / "sdsuperd"
-    start = f"#!{sys.executable}\nimport os, sys\nfrom sdsuper.sdsuperd import main\n"
-    vanish = "if sys.argv[1:2] == ['--check-handover']:\n    os.chmod(sys.argv[0], 0o600)\n"
-    script.write_text(f"{start}{vanish}sys.exit(main())\n")
-    script.chmod(0o755)
-    daemon = start_daemon(COUNT, prefix=("sh", "-c", f'shift; exec {script} "$@"', "sh"))
+    script = vanishing_launcher(tmp_path)
+    daemon = start_daemon(COUNT, prefix=launched_by(script))
     kept = UnixConnection(daemon.socket)
     kept.request("GET", "/ok.html")
     assert kept.getresponse().read() == b"OK"
