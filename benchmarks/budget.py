@@ -108,7 +108,7 @@ def tables(results: Results) -> str:
 def _run(results: Results) -> Iterator[str]:
     about = results.about
     yield (
-        f"One run, {about['rounds']} rounds, all in turn in each; Python {about['Python']}, kernel "
+        f"Rounds of one run: {about['rounds']}, all in turn; Python {about['Python']}, kernel "
         f"{about['kernel']}, {about['cores']} cores. In words of the run itself: "
         f"{verdict(results.noise)}. Its peers: "
         + "; ".join(title for name, title in results.titles.items() if name != OURS)
