@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdsuper.daemon.lean import asyncio
+from sdsuper import eventloop
 
 # isort: split
 import contextlib
@@ -341,7 +341,7 @@ def _run_once(
         )
         read_later = None if left is None else source.read
         serving = _serve(daemon, listeners, clients, pidfile, parent, locks, limits, read_later)
-        return asyncio.run(serving)
+        return eventloop.run(serving)
 
 
 _LOCK, _PARENT, _LISTENER, _LISTENERS = "lock/", "parent", "listener/", "listeners"
@@ -443,7 +443,7 @@ async def _serve(
     read_later: Callable[[], Config] | None = None,
 ) -> Outcome:
     signals.install(daemon)
-    asyncio.get_running_loop().set_exception_handler(daemon.report_stray_exception)
+    eventloop.get_running_loop().set_exception_handler(daemon.report_stray_exception)
     config = daemon.config
     registry = build_registry(daemon)
     daemon.pools.shown = registry.shown
@@ -463,7 +463,7 @@ async def _serve(
     try:
         if read_later is not None:
             for _ in range(2):  # the pipes have waited for this daemon: they come first
-                await asyncio.sleep(0)
+                await eventloop.sleep(0)
             for note in _notes_of(read_later):
                 daemon.report(note.level, note.message)
         await web.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import signal
@@ -11,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import field
 
+from sdsuper import eventloop
 from sdsuper.config.model import Containment, DaemonConfig, GroupConfig, ProcessConfig
 from sdsuper.core.actions import (
     Action,
@@ -208,7 +208,7 @@ class Executor:
         self._by_number: dict[int, Invocation] = {}
         self._kept_sockets: dict[str, int] = {}
         self._intents: dict[int, tuple[InvocationRecord, dict[str, int]]] = {}
-        self._finding: list[asyncio.TimerHandle] = []
+        self._finding: list[eventloop.TimerHandle] = []
         self._settings = settings
         self._cgroups = cgroups
         self._resources = Resources(cgroups, report)
@@ -441,7 +441,7 @@ class Executor:
         if child.failure is not None:
             self._report_failure(invocation, child.failure)
             # Not at once: where it is started again without a pause, others would get no turn.
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             loop.call_soon(self._ended, child.pid, ExitStatus(EXIT_NOT_SPAWNED))
         else:
             self.reaper.watch(child.pid)
@@ -745,7 +745,7 @@ class Executor:
         assignment = f"{environment.INVOCATION_VARIABLE}={record.mark}".encode()
         pid = _born(record.cgroup, assignment)
         if pid is None and waited < _BORN_WITHIN and not _is_deserted(fds.get("stdout")):
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             self._finding = [each for each in self._finding if not each.cancelled()]
             self._finding.append(
                 loop.call_later(_BORN_PAUSE, self._find_born, action, waited + _BORN_PAUSE)

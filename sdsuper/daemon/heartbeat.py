@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
+from sdsuper import eventloop
 from sdsuper.systemd import watchdog
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.watchdog import Health
@@ -35,10 +35,10 @@ class Heartbeat:
         self._notifier = notifier
         self._health = health
         self._report = report
-        self._loop = asyncio.get_running_loop()
+        self._loop = eventloop.get_running_loop()
         self._planned = self._loop.time()
         self._cpu = time.process_time()
-        self._next: asyncio.Handle = self._loop.call_soon(self._look)
+        self._next: eventloop.Handle = self._loop.call_soon(self._look)
 
     def close(self) -> None:
         """Ping no more."""

@@ -7,7 +7,6 @@ is gone (`populated 0` in cgroup.events), so nothing is polled and nothing is gu
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import select
@@ -15,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from sdsuper import eventloop
 from sdsuper.daemon import proctable
 from sdsuper.systemd.cgroup import Cgroup, keyed
 from sdsuper.values import Level
@@ -104,7 +104,7 @@ class Emptying:
         self._report = report
         self._done = done
         self._watch = Watch(cgroup)
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         loop.add_reader(self._watch.fileno(), self._changed)
         self._timer = loop.call_later(grace, self._kill)
         ask_to_end(cgroup, lambda left: report(Level.WARN, f"ending {self._whose}: {left}"))
@@ -122,12 +122,12 @@ class Emptying:
 
     def _kill_all(self) -> None:
         if not kill(self._cgroup):
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             self._timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill_all)
 
     def close(self) -> None:
         """Stop; what lives goes on."""
-        asyncio.get_running_loop().remove_reader(self._watch.fileno())
+        eventloop.get_running_loop().remove_reader(self._watch.fileno())
         self._watch.close()
         self._timer.cancel()
 

@@ -7,7 +7,6 @@ time-out, and with a deadline it sleeps until that.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import enum
 import os
@@ -17,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from sdsuper import eventloop
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import Config, DaemonConfig, GroupConfig
 from sdsuper.core.actions import Action, Finish, Publish
@@ -78,7 +78,7 @@ class _Waiter:
 
     __slots__ = ("done", "future")
 
-    def __init__(self, done: Callable[[], bool], future: asyncio.Future[None]) -> None:
+    def __init__(self, done: Callable[[], bool], future: eventloop.Future[None]) -> None:
         self.done = done
         self.future = future
 
@@ -140,23 +140,23 @@ class Daemon:
         self.command = command or reexec.Command.of_this_process()
         self.incarnation = Incarnation() if left is None else succeeding(left)
         self.keeper.register(self.incarnation)
-        self._succession: asyncio.Task[None] | None = None
-        self._asked: asyncio.Task[None] | None = None
+        self._succession: eventloop.Task[None] | None = None
+        self._asked: eventloop.Task[None] | None = None
         self.log = log
         self.server_url = server_url
         self.on_reopen: list[Callable[[], None]] = []
-        self.updating = asyncio.Lock()
+        self.updating = eventloop.Lock()
         self._source = source
         self._facts: deque[Fact] = deque()
         self._handling = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: eventloop.TimerHandle | None = None
         self._timer_for: float | None = None
         self._waiters: dict[Namespec, list[_Waiter]] = {}
         self._changed: dict[Namespec, None] = {}  # in the order in which they changed
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: eventloop.TimerHandle | None = None
         self._pump = JournalPump(JOURNAL, self.report)
-        self._finished: asyncio.Future[End] | None = None
+        self._finished: eventloop.Future[End] | None = None
         self.pools = EventPools(
             self.settings.identifier,
             self.now,
@@ -204,7 +204,7 @@ class Daemon:
         Raises:
             HandoverError: What was left does not fit.
         """
-        self._finished = asyncio.get_running_loop().create_future()
+        self._finished = eventloop.get_running_loop().create_future()
         OPEN_FILES.on_waiting = self._flush_soon
         OPEN_FILES.on_held = self._executor.files_held
         STAGE.before_commit = self.keeper.flush
@@ -294,7 +294,7 @@ class Daemon:
 
     def _flush_soon(self) -> None:
         if self._flush_timer is None:
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             self._flush_timer = loop.call_later(_FLUSH_INTERVAL, self._flush_logs)
 
     def _flush_logs(self) -> None:
@@ -364,7 +364,7 @@ class Daemon:
             self._timer = None
         self._timer_for = deadline
         if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._deadline_passed)
+            self._timer = eventloop.get_running_loop().call_at(deadline, self._deadline_passed)
 
     def _deadline_passed(self) -> None:
         self._timer = self._timer_for = None
@@ -376,7 +376,7 @@ class Daemon:
         """Return when `done()`; it is asked after each change of a process in `watch`."""
         if done():
             return
-        waiter = _Waiter(done, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(done, eventloop.get_running_loop().create_future())
         for name in watch:
             self._waiters.setdefault(name, []).append(waiter)
         try:
@@ -432,7 +432,7 @@ class Daemon:
         self.log.log(level, message)
 
     def report_stray_exception(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+        self, loop: eventloop.AbstractEventLoop, context: dict[str, Any]
     ) -> None:
         """Tell the log of an exception that ended in the event loop; everything else goes on."""
         error = context.get("exception")
@@ -527,8 +527,8 @@ class Daemon:
             HandoverError: It does not agree, or this daemon is ending. Everything goes on.
         """
         if self._succession is None or self._succession.done():
-            self._succession = asyncio.ensure_future(self._ask_successor())
-        await asyncio.shield(self._succession)
+            self._succession = eventloop.ensure_future(self._ask_successor())
+        await eventloop.shield(self._succession)
 
     async def _ask_successor(self) -> None:
         if self.state is not ManagerState.RUNNING:
@@ -536,7 +536,7 @@ class Daemon:
         self.service.making_way()
         try:
             # Nobody would go on with an update of groups that is half done.
-            await asyncio.wait_for(self.updating.acquire(), _UPDATE_SECONDS)
+            await eventloop.wait_for(self.updating.acquire(), _UPDATE_SECONDS)
         except TimeoutError:
             told = "an update of groups is under way"
             self._tell_refusal(told)
@@ -583,7 +583,7 @@ class Daemon:
         except Exception:  # noqa: BLE001  programs must not lose their daemon, whatever it was
             told = traceback.format_exc()
             self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was:\n{told}")
-        self._finished = asyncio.get_running_loop().create_future()
+        self._finished = eventloop.get_running_loop().create_future()
         self.updating.release()
         self.service.staying()
         for action in self.manager.owed():
@@ -592,7 +592,7 @@ class Daemon:
 
     def reexec_if_possible(self) -> None:
         """Let the code on disk take this daemon's place, unless it refuses; the log tells it."""
-        self._asked = asyncio.ensure_future(self._make_way_or_tell())
+        self._asked = eventloop.ensure_future(self._make_way_or_tell())
 
     async def _make_way_or_tell(self) -> None:
         with contextlib.suppress(HandoverError):  # the log has it

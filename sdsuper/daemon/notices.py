@@ -10,11 +10,11 @@ before its message is read cannot be told from a stranger; `systemd-notify` wait
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
 
+from sdsuper import eventloop
 from sdsuper.core.notice import Notice
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
@@ -175,7 +175,9 @@ class Notices:
 
     def start(self) -> None:
         """Listen; the child is there."""
-        asyncio.get_running_loop().add_reader(self._socket.fd, self._read, _AT_ONCE, _TURN_SECONDS)
+        eventloop.get_running_loop().add_reader(
+            self._socket.fd, self._read, _AT_ONCE, _TURN_SECONDS
+        )
 
     def read_all(self) -> None:
         """Take what was said until now: its sender has ended."""
@@ -218,5 +220,5 @@ class Notices:
         """Remove the socket."""
         if not self._closed:
             self._closed = True
-            asyncio.get_running_loop().remove_reader(self._socket.fd)
+            eventloop.get_running_loop().remove_reader(self._socket.fd)
             self._socket.close()

@@ -7,12 +7,12 @@ its end even after the main process is gone: strays may have last words.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable
 from typing import Literal
 
+from sdsuper import eventloop
 from sdsuper.config.model import ChannelConfig, DaemonConfig, ProcessConfig
 from sdsuper.core.events import (
     Event,
@@ -65,7 +65,7 @@ class Pipe:
     key: int = 0
     closed: bool = False
     left: bool = False
-    pause: asyncio.TimerHandle | None = None
+    pause: eventloop.TimerHandle | None = None
 
     @property
     def key_name(self) -> ChannelName:
@@ -368,7 +368,7 @@ class Outlets:
         )
         pipe = Pipe(fd, reader, self._channels[channel], pid, invocation, pipe_key(number, channel))
         self._pipes.append(pipe)
-        asyncio.get_running_loop().add_reader(fd, self._readable, pipe)
+        eventloop.get_running_loop().add_reader(fd, self._readable, pipe)
         return pipe
 
     def _on_log(self, channel: ChannelName, pid: int, *, raw: bool) -> Callable[[bytes], None]:
@@ -400,13 +400,13 @@ class Outlets:
             self.disconnect(pipe)
         elif pipe.reader.pause:
             # A busy writer is left alone for a moment, so that each read finds more to take.
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             loop.remove_reader(pipe.fd)
             pipe.pause = loop.call_later(pipe.reader.pause, self._resume, pipe)
 
     def _resume(self, pipe: Pipe) -> None:
         pipe.pause = None
-        asyncio.get_running_loop().add_reader(pipe.fd, self._readable, pipe)
+        eventloop.get_running_loop().add_reader(pipe.fd, self._readable, pipe)
 
     def drain(self, pipe: Pipe) -> None:
         """Take what is in the pipe now; at its end, disconnect it.
@@ -430,7 +430,7 @@ class Outlets:
         if pipe.pause is not None:
             pipe.pause.cancel()
         else:
-            asyncio.get_running_loop().remove_reader(pipe.fd)
+            eventloop.get_running_loop().remove_reader(pipe.fd)
         pipe.close()
         self._pipes.remove(pipe)
         if self.on_closed is not None:

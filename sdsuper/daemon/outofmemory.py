@@ -8,7 +8,6 @@ A process of another cgroup, and one that was killed by somebody's SIGKILL, does
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import select
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sdsuper import eventloop
 from sdsuper.config.model import LimitsConfig
 from sdsuper.daemon.resources import kills_all
 from sdsuper.systemd.cgroup import Cgroup, keyed
@@ -155,7 +155,7 @@ class MemoryWatch:
         count = MemoryCount(fd, name, limits, self._report, known)
         if self._epoll is None:
             self._epoll = select.epoll()
-            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._changed)
+            eventloop.get_running_loop().add_reader(self._epoll.fileno(), self._changed)
         self._epoll.register(fd, select.EPOLLPRI)
         self._counts[fd] = count
         return count
@@ -173,7 +173,7 @@ class MemoryWatch:
         for count in list(self._counts.values()):
             self.close(count)
         if self._epoll is not None:
-            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+            eventloop.get_running_loop().remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sdsuper.config.strict import refuse_changeable
 from sdsuper.core.events import event_types
-from sdsuper.daemon.lean import complete_asyncio
+from sdsuper.eventloop.lean import complete_asyncio
 
 
 class Modules:

@@ -10,12 +10,12 @@ over it, waits again, before all others of its pool.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 
+from sdsuper import eventloop
 from sdsuper.config.model import GroupConfig
 from sdsuper.core.events import Event, event_types
 from sdsuper.daemon.handover import Inheritance, Keeper
@@ -222,9 +222,9 @@ class EventPools:
         self.shown: Callable[[Event], Event] = lambda event: event
         self._pools: dict[str, _Served] = {}
         self._serial = -1  # of the newest event
-        self._due: asyncio.Handle | None = None
+        self._due: eventloop.Handle | None = None
         self._ticker: Ticker | None = None
-        self._tick_timer: asyncio.TimerHandle | None = None
+        self._tick_timer: eventloop.TimerHandle | None = None
 
     # --- pools ----------------------------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class EventPools:
 
     def _deliver_soon(self) -> None:
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_soon(self._deliver)
+            self._due = eventloop.get_running_loop().call_soon(self._deliver)
 
     def _deliver(self) -> None:
         self._due = None
@@ -524,7 +524,7 @@ class EventPools:
         if self._ticker is None or not wanted:
             return  # nobody wants any: nothing wakes
         delay = wait(wanted, self._now().wall)
-        self._tick_timer = asyncio.get_running_loop().call_later(delay, self._tick)
+        self._tick_timer = eventloop.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
         self._tick_timer = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
+from sdsuper import eventloop
 from sdsuper.logs.journal import Journal
 from sdsuper.values import Level
 
@@ -27,13 +27,13 @@ class JournalPump:
         self._journal = journal
         self._report = report
         self._watched: int | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: eventloop.TimerHandle | None = None
         self._away = False
 
     def start(self) -> None:
         """Begin; what waits from before counts too."""
         self._journal.on_waiting = self._wait
-        self._journal.on_reminder = asyncio.get_running_loop().call_at
+        self._journal.on_reminder = eventloop.get_running_loop().call_at
         self._journal.on_trouble = lambda text: self._report(Level.WARN, text)
         if not self._journal.idle:
             self._wait()
@@ -49,7 +49,7 @@ class JournalPump:
     def _wait(self) -> None:
         if self._watched is not None or self._timer is not None:
             return
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         fd = self._journal.fd
         if fd is None:
             self._tell_away(True)
@@ -60,11 +60,11 @@ class JournalPump:
 
     def _writable(self) -> None:
         self._unwatch()
-        self._timer = asyncio.get_running_loop().call_later(_GATHER_S, self._flush)
+        self._timer = eventloop.get_running_loop().call_later(_GATHER_S, self._flush)
 
     def _unwatch(self) -> None:
         if self._watched is not None:
-            asyncio.get_running_loop().remove_writer(self._watched)
+            eventloop.get_running_loop().remove_writer(self._watched)
             self._watched = None
 
     def _flush(self) -> None:

@@ -8,7 +8,6 @@ and a stream's helper lives as long as its watcher.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sdsuper import eventloop
 from sdsuper.daemon.environment import inherited
 from sdsuper.logs.readback import (
     CLEARED_ID,
@@ -82,7 +82,7 @@ class _Position:
 
     def __init__(self) -> None:
         self.mark: Mark | None = None
-        self.lock = asyncio.Lock()
+        self.lock = eventloop.Lock()
 
 
 class Helper:
@@ -120,8 +120,8 @@ class Helper:
 
     async def output(self, enough: Callable[[bytearray], bool]) -> bytearray:
         """Return what it writes, up to its end or until that is enough."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        loop = eventloop.get_running_loop()
+        done: eventloop.Future[None] = loop.create_future()
         written = bytearray()
 
         def readable() -> None:
@@ -185,7 +185,7 @@ class Readback:
         self._directory = directory
         self._positions: dict[Channel, _Position] = {}
         self._helpers: dict[int, Helper] = {}
-        self._slots = asyncio.Semaphore(READERS_MAX)
+        self._slots = eventloop.Semaphore(READERS_MAX)
         self._waiting = 0
         self._followers = 0
         self._told: set[str] = set()
@@ -234,7 +234,7 @@ class Readback:
         position = self._positions.setdefault(channel, _Position()) if counts else _Position()
         self._waiting += 1
         try:
-            async with asyncio.timeout(SEARCH_SECONDS), position.lock:
+            async with eventloop.timeout(SEARCH_SECONDS), position.lock:
                 query = self._query(what, channel, offset, length, position.mark)
                 answer = await self._answer(query)
         except TimeoutError:
@@ -282,7 +282,7 @@ class Readback:
         self._followers += 1
         helper = self._start(query, self._stopped_following)
         try:
-            async with asyncio.timeout(SEARCH_SECONDS):
+            async with eventloop.timeout(SEARCH_SECONDS):
                 written = await helper.output(lambda written: b"\n" in written)
             answer = _parse(written)
         except BaseException:

@@ -11,12 +11,12 @@ turn while a program ends again and again.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 from collections.abc import Callable
 
+from sdsuper import eventloop
 from sdsuper.daemon import pidinfo, proctable
 from sdsuper.values import ExitStatus, Level
 
@@ -52,10 +52,10 @@ class Reaper:
         self._use_pidfds = use_pidfds and hasattr(os, "pidfd_open")
         self._watched: dict[int, int | None] = {}
         self._strangers: set[int] = set()
-        self._asking: dict[int, asyncio.TimerHandle] = {}
+        self._asking: dict[int, eventloop.TimerHandle] = {}
         self._patience: dict[int, float] = {}
         self._born: set[int] = set()  # watched since `_collect_all` began
-        self._due: asyncio.Handle | None = None
+        self._due: eventloop.Handle | None = None
 
     def watch(self, pid: int) -> None:
         """Wait for the end of a child; it may have ended already."""
@@ -68,7 +68,7 @@ class Reaper:
         self._watched[pid] = pidfd
         self._born.add(pid)
         if pidfd is not None:
-            asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
+            eventloop.get_running_loop().add_reader(pidfd, self._collect, pid)
 
     def adopt(self, pid: int, pidfd: int | None, started: int | None) -> None:
         """Wait for the end of a process that an earlier daemon has started.
@@ -98,13 +98,13 @@ class Reaper:
         self._strangers.add(pid)
         self._patience[pid] = _REAPED_WITHIN
         if pidfd is not None:
-            asyncio.get_running_loop().add_reader(pidfd, self._collect, pid)
+            eventloop.get_running_loop().add_reader(pidfd, self._collect, pid)
         else:
             self.child_ended()
 
     def _lost(self, pid: int) -> None:
         """Tell of a process whose pid is another's by now: nobody knows how it ended."""
-        asyncio.get_running_loop().call_soon(self._ended, pid, ExitStatus(None))
+        eventloop.get_running_loop().call_soon(self._ended, pid, ExitStatus(None))
 
     def pidfd(self, pid: int) -> int | None:
         """Return the descriptor of a process that we wait for, None where it has none."""
@@ -143,7 +143,7 @@ class Reaper:
     def child_ended(self) -> None:
         """SIGCHLD arrived, or may have: collect what has ended, once in this turn of the loop."""
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_soon(self._collect_all)
+            self._due = eventloop.get_running_loop().call_soon(self._collect_all)
 
     def _collect_all(self) -> None:
         self._due = None
@@ -214,7 +214,7 @@ class Reaper:
         found = pidinfo.UNKNOWN if pidfd is None else pidinfo.status(pidfd)
         if found is pidinfo.NOT_REAPED and waited < self._patience.get(pid, 0.0):
             assert pidfd is not None
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             loop.remove_reader(pidfd)
             pause = max(_REAPED_PAUSE, waited / 4)
             self._asking[pid] = loop.call_later(pause, self._collect_stranger, pid, waited + pause)
@@ -230,7 +230,7 @@ class Reaper:
         if asking is not None:
             asking.cancel()
         if pidfd is not None:
-            asyncio.get_running_loop().remove_reader(pidfd)
+            eventloop.get_running_loop().remove_reader(pidfd)
             os.close(pidfd)
 
 

@@ -7,13 +7,13 @@ says yes by its exit status or no in words. After that nothing can be refused an
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from sdsuper import eventloop
 from sdsuper.daemon.handover import VARIABLE, Snapshot
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import HandoverError
@@ -87,7 +87,7 @@ async def ask(
         except OSError as error:
             raise HandoverError(f"{command.path} cannot be executed: {error.strerror}") from None
         process.returncode = 0  # whoever reaps it is not this object
-        ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        ended: eventloop.Future[ExitStatus] = eventloop.get_running_loop().create_future()
 
         def end(status: ExitStatus) -> None:
             if not ended.done():
@@ -95,7 +95,7 @@ async def ask(
 
         watch(process.pid, end)
         try:
-            status = await asyncio.wait_for(asyncio.shield(ended), _CHECK_SECONDS)
+            status = await eventloop.wait_for(eventloop.shield(ended), _CHECK_SECONDS)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, 9)

@@ -8,12 +8,12 @@ in a state that it should leave soon. An idle daemon is not woken.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from sdsuper import eventloop
 from sdsuper.config.model import Ready
 from sdsuper.core import progress
 from sdsuper.core.events import Event
@@ -97,9 +97,9 @@ class Service:
         self._report = report
         self._shut_down = shut_down
         self._start: Readiness | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: eventloop.TimerHandle | None = None
         self._heartbeat: Heartbeat | None = None
-        self._choosing: asyncio.Handle | None = None
+        self._choosing: eventloop.Handle | None = None
         self._resumed = False
 
     # --- what a successor needs ---------------------------------------------------------------
@@ -216,7 +216,7 @@ class Service:
         if self._start is not None:
             self._start.forget_gone(self._manager.processes)
             if self._choosing is None:
-                self._choosing = asyncio.get_running_loop().call_soon(self._choose)
+                self._choosing = eventloop.get_running_loop().call_soon(self._choose)
 
     def _choose(self) -> None:
         self._choosing = None
@@ -259,7 +259,7 @@ class Service:
         """See to it that the line is told within some seconds."""
         if seconds is None or not self._notifier.enabled:
             return
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         if self._timer is not None:
             if self._timer.when() <= loop.time() + seconds:
                 return

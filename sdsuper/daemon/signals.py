@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 from collections.abc import Callable
 from typing import Protocol
 
+from sdsuper import eventloop
 from sdsuper.core.history import Requester, Via
 from sdsuper.core.states import ManagerState
 from sdsuper.values import Level, signal_name
@@ -103,7 +103,7 @@ class _Intake:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._loop = asyncio.get_running_loop()
+        self._loop = eventloop.get_running_loop()
         self._arrived: set[int] = set()  # and not acted on yet
         self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+
+from sdsuper import eventloop
 
 QUEUE_BYTES = 1024 * 1024
 """The most that waits for a child that does not read; a client that sends more is refused."""
@@ -30,7 +31,7 @@ class StdinWriter:
         self._queue = bytearray(waiting)
         self._open = fd is not None
         if self._open and self._queue:
-            asyncio.get_running_loop().add_writer(self._fd, self._flush_later)
+            eventloop.get_running_loop().add_writer(self._fd, self._flush_later)
 
     @property
     def fd(self) -> int | None:
@@ -64,7 +65,7 @@ class StdinWriter:
             if not self._open:
                 raise BrokenPipeError
             if self._queue:
-                asyncio.get_running_loop().add_writer(self._fd, self._flush_later)
+                eventloop.get_running_loop().add_writer(self._fd, self._flush_later)
         if self._queue:
             self._changed()
 
@@ -78,7 +79,7 @@ class StdinWriter:
             self._open = False
             self._queue.clear()
             self._changed()
-            asyncio.get_running_loop().remove_writer(self._fd)
+            eventloop.get_running_loop().remove_writer(self._fd)
             os.close(self._fd)
 
     def _flush_later(self) -> None:
@@ -93,4 +94,4 @@ class StdinWriter:
             self.close()
             return
         if not self._queue:
-            asyncio.get_running_loop().remove_writer(self._fd)
+            eventloop.get_running_loop().remove_writer(self._fd)

@@ -24,7 +24,6 @@ and what follows in that turn together, at the begin of the next.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -33,6 +32,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import field
 from typing import NamedTuple
 
+from sdsuper import eventloop
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
 from sdsuper.daemon.leftovers import Emptying
@@ -65,7 +65,7 @@ class Sweep:
     found: set[tuple[int, int]] = field(default_factory=set)  # all that were signalled
     beyond: set[tuple[int, int]] = field(default_factory=set)  # another user's, out of our reach
     killing: bool = False
-    timer: asyncio.TimerHandle | None = None
+    timer: eventloop.TimerHandle | None = None
     adopted: bool = False
     watched: dict[tuple[int, int], int] = field(default_factory=dict)  # pidfds, where adopted
 
@@ -133,7 +133,7 @@ class Strays:
         self._report = report
         self._sweeps: dict[Sweep, None] = {}
         self._ended: list[Sweep] = []  # in this turn of the loop, not looked for yet
-        self._turn: asyncio.Handle | None = None
+        self._turn: eventloop.Handle | None = None
         self._emptyings: set[Emptying] = set()
 
     @property
@@ -180,7 +180,7 @@ class Strays:
             emptying = Emptying(cgroup, name, pid, grace, self._report, emptied)
         except OSError as error:  # descriptors ran out: nothing may be taken for empty
             self._report(Level.WARN, f"cannot look at what '{name}' ({pid}) left behind: {error}")
-            loop = asyncio.get_running_loop()
+            loop = eventloop.get_running_loop()
             loop.call_later(_TRY_AGAIN_AFTER, self.empty, cgroup, name, pid, grace, done)
             return
         self._emptyings.add(emptying)
@@ -216,7 +216,7 @@ class Strays:
         mark = f"{INVOCATION_VARIABLE}={invocation}".encode()
         self._ended.append(Sweep(name, mark, pid, seen, grace, done, adopted=adopted))
         if self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._next_turn)
+            self._turn = eventloop.get_running_loop().call_soon(self._next_turn)
             self._begin()
 
     def _next_turn(self) -> None:
@@ -235,7 +235,7 @@ class Strays:
         finally:
             if ended:  # whatever that was must not concern the others
                 self._ended.extend(ended)
-                self._turn = self._turn or asyncio.get_running_loop().call_soon(self._next_turn)
+                self._turn = self._turn or eventloop.get_running_loop().call_soon(self._next_turn)
 
     def _begin_one(self, sweep: Sweep, left: list[proctable.Entry] | None) -> None:
         if left is not None and not left:
@@ -248,7 +248,7 @@ class Strays:
                 f"{', '.join(map(str, left))}",
             )
         self._sweeps[sweep] = None
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         sweep.timer = loop.call_later(sweep.grace, self._kill, sweep)
         self._signal(sweep, left or (), signal.SIGTERM)
 
@@ -284,7 +284,7 @@ class Strays:
             )
         sweep.killing = True
         sweep.told.clear()
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         sweep.timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill, sweep)
         self._advance([sweep])
 
@@ -333,7 +333,7 @@ class Strays:
 
     def _wait_for(self, sweep: Sweep, entries: Iterable[proctable.Entry]) -> None:
         """Look again when one of these has ended: nobody tells us of another's children."""
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         for entry in entries:
             if entry.key in sweep.watched:
                 continue
@@ -344,7 +344,7 @@ class Strays:
 
     def _ended_elsewhere(self, sweep: Sweep, key: tuple[int, int]) -> None:
         pidfd = sweep.watched.pop(key)
-        asyncio.get_running_loop().remove_reader(pidfd)
+        eventloop.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
         self._advance([sweep])
 
@@ -369,7 +369,7 @@ class Strays:
                 self._report(
                     Level.WARN, f"not permitted to end what '{sweep.name}' left behind: {entry}"
                 )
-                asyncio.get_running_loop().call_soon(self.look_again)
+                eventloop.get_running_loop().call_soon(self.look_again)
             except OSError:
                 continue  # gone meanwhile
 
@@ -428,7 +428,7 @@ def _let_go(sweep: Sweep) -> None:
     if sweep.timer is not None:
         sweep.timer.cancel()
     for pidfd in sweep.watched.values():
-        asyncio.get_running_loop().remove_reader(pidfd)
+        eventloop.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
     sweep.watched.clear()
 

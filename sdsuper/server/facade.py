@@ -6,7 +6,6 @@ this: a name that is not here raises `Unsupported`, which callers get as a fault
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import inspect
 import os
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from sdsuper import eventloop
 from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.core import process as core
 from sdsuper.core.events import Event
@@ -318,7 +318,7 @@ class Supervisord(_Shown):
     def __init__(self, daemon: Daemon, call: Call) -> None:
         self._daemon = daemon
         self._call = call
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._tasks: set[eventloop.Future[Any]] = set()
         self.options = Options(daemon)
         self.process_groups = Groups(daemon)
 
@@ -360,12 +360,12 @@ class Supervisord(_Shown):
             raise _refusal(fault) from None
         if not inspect.isawaitable(value):
             return _plain(value)
-        task = asyncio.ensure_future(value)
+        task = eventloop.ensure_future(value)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return _promise(task)
 
-    def _ended(self, task: asyncio.Future[Any]) -> None:
+    def _ended(self, task: eventloop.Future[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # whoever asks is told; nobody needs to
@@ -374,13 +374,13 @@ class Supervisord(_Shown):
         """Let callbacks of plugins be called, and what plugins publish be published."""
         module = import_module("supervisor.events")
         module.clear()  # what an earlier daemon of this process let in
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
 
         def publish(event: Event) -> None:
             if not isinstance(event.payload(), str):  # here it costs the plugin alone
                 raise TypeError(f"the payload of {type(event).__name__} is not text")
             try:
-                here = asyncio.get_running_loop() is loop
+                here = eventloop.get_running_loop() is loop
             except RuntimeError:
                 here = False
             if here:
@@ -429,7 +429,7 @@ def _refusal(fault: Fault) -> Exception:
     return refusal
 
 
-def _promise(task: asyncio.Future[Any]) -> Callable[[], Any]:
+def _promise(task: eventloop.Future[Any]) -> Callable[[], Any]:
     not_done = MODULES.find("supervisor.http:NOT_DONE_YET")
 
     def ask() -> Any:

@@ -11,7 +11,6 @@ While a request is worked on, nothing is read: a client that pipelines waits in 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import enum
 import inspect
@@ -25,6 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import h11
 
+from sdsuper import eventloop
 from sdsuper.dataclass import dataclass
 from sdsuper.server.caller import NOBODY, Peer
 
@@ -237,7 +237,7 @@ class Site:
         raise NotImplementedError
 
 
-class Connection(asyncio.Protocol):
+class Connection(eventloop.Protocol):
     """One client.
 
     Attributes:
@@ -252,9 +252,9 @@ class Connection(asyncio.Protocol):
         self.deadline: float | None = None
         self.can_write = True
         self._site = site
-        self._loop = asyncio.get_running_loop()
+        self._loop = eventloop.get_running_loop()
         self._h11 = _new_h11()
-        self._transport: asyncio.Transport
+        self._transport: eventloop.Transport
         self._head: h11.Request | None = None
         self._body = bytearray()
         self._stream: Stream | None = None
@@ -277,9 +277,9 @@ class Connection(asyncio.Protocol):
 
     # -- asyncio's side ----------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: eventloop.BaseTransport) -> None:
         """Take the transport."""
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, eventloop.Transport)
         self._transport = transport
         self._enter(Phase.FRESH)
         self._site.opened(self)
@@ -379,7 +379,7 @@ class Connection(asyncio.Protocol):
 
     async def _answer_later(self, pending: Awaitable[Reply]) -> None:
         if isinstance(pending, Abandonable):
-            with self._watched(asyncio.current_task()):
+            with self._watched(eventloop.current_task()):
                 reply = await pending
         else:
             reply = await pending
@@ -391,7 +391,7 @@ class Connection(asyncio.Protocol):
             reply.stop()
 
     @contextlib.contextmanager
-    def _watched(self, work: asyncio.Task[None] | None) -> Iterator[None]:
+    def _watched(self, work: eventloop.Task[None] | None) -> Iterator[None]:
         """While inside, cancel the work when the client has closed its socket.
 
         Nothing is read meanwhile, so the transport does not see that. One that only stopped

@@ -6,10 +6,10 @@ somebody watches it and takes what we write. What the journal alone has comes fr
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import NamedTuple
 
+from sdsuper import eventloop
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.readback import Channel, Following
 from sdsuper.logs.tail import FOLLOW_FIRST_BYTES, Follower, Position
@@ -62,7 +62,7 @@ class LogStream(Stream):
         if resumes:
             self.headers += ((POSITION, self.position),)
         self._connection: Connection
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: eventloop.TimerHandle | None = None
 
     @property
     def position(self) -> bytes:
@@ -98,7 +98,7 @@ class LogStream(Stream):
             self._connection.end_stream(self.position)
         elif self._connection.can_write:  # else it calls `resume`
             delay = 0.0 if len(data) == PART_BYTES_MAX else LOOK_SECONDS
-            self._timer = asyncio.get_running_loop().call_later(delay, self._look)
+            self._timer = eventloop.get_running_loop().call_later(delay, self._look)
 
 
 class JournalStream(Stream):
@@ -132,7 +132,7 @@ class JournalStream(Stream):
         if wanted is self._reading:
             return
         self._reading = wanted
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         if wanted:
             loop.add_reader(self._following.fd, self._readable)
         else:

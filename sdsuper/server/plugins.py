@@ -8,7 +8,6 @@ that it names, until it has one.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import re
@@ -17,6 +16,7 @@ import types
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sdsuper import eventloop
 from sdsuper.config.model import RpcInterfaceConfig
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES, described
@@ -128,7 +128,7 @@ async def promised(name: str, ask: Callable[[], Any]) -> object:
         Fault: It says so, or it has taken PATIENCE.
         Exception: Whatever else it raises.
     """
-    loop = asyncio.get_running_loop()
+    loop = eventloop.get_running_loop()
     pace, given_up = _pace(ask), loop.time() + PATIENCE
     while True:
         with _fenced():
@@ -137,7 +137,7 @@ async def promised(name: str, ask: Callable[[], Any]) -> object:
             return _whole(value)
         if loop.time() > given_up:
             raise Fault(FaultCode.FAILED, f"{name} has given no result for {PATIENCE:.0f} seconds")
-        await asyncio.sleep(pace)
+        await eventloop.sleep(pace)
 
 
 def _pace(ask: Callable[[], Any]) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import NamedTuple
 
+from sdsuper import eventloop
 from sdsuper.daemon.loop import Daemon
 from sdsuper.dataclass import replace
 from sdsuper.errors import UsageError
@@ -85,10 +85,10 @@ class WebServer:
         self.router = Router(daemon, registry, self.spawn)
         self._servers = [_Server(self, listener) for listener in listeners]
         self._connections: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._expiry: asyncio.TimerHandle | None = None
-        self._check: asyncio.TimerHandle | None = None
-        self._all_gone = asyncio.Event()
+        self._tasks: set[eventloop.Task[None]] = set()
+        self._expiry: eventloop.TimerHandle | None = None
+        self._check: eventloop.TimerHandle | None = None
+        self._all_gone = eventloop.Event()
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -113,7 +113,7 @@ class WebServer:
             self._expiry.cancel()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await eventloop.gather(*self._tasks, return_exceptions=True)
 
     # -- over to a successor -----------------------------------------------------------------------
 
@@ -133,14 +133,14 @@ class WebServer:
         await self._settle(_WORDS_SECONDS)
 
     async def _settle(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         until = loop.time() + seconds
         while True:
             # Each is asked, and a turn of the loop passes: some were accepted, and not yet added.
             settled = [connection.settle() for connection in tuple(self._connections)]
             if loop.time() >= until:
                 return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await eventloop.sleep(_LOOK_SECONDS)
             if all(settled) and len(settled) == len(self._connections):
                 return
 
@@ -178,7 +178,7 @@ class WebServer:
     async def _wait_for_connections(self) -> None:
         self._all_gone.clear()
         try:
-            await asyncio.wait_for(self._all_gone.wait(), CLOSE_SECONDS)
+            await eventloop.wait_for(self._all_gone.wait(), CLOSE_SECONDS)
         except TimeoutError:
             for connection in tuple(self._connections):
                 connection.abort()
@@ -190,7 +190,7 @@ class WebServer:
                 self.spawn(server.renew())
 
     def _check_later(self) -> None:
-        self._check = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check_now)
+        self._check = eventloop.get_running_loop().call_later(CHECK_SECONDS, self._check_now)
 
     def _check_now(self) -> None:
         self.check_sockets()
@@ -202,8 +202,8 @@ class WebServer:
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Let work go on by itself until the servers close."""
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)
+        task = eventloop.ensure_future(work)
+        assert isinstance(task, eventloop.Task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -233,11 +233,11 @@ class WebServer:
         if self._expiry is None or deadline < self._expiry.when():
             if self._expiry is not None:
                 self._expiry.cancel()
-            self._expiry = asyncio.get_running_loop().call_at(deadline, self._expire)
+            self._expiry = eventloop.get_running_loop().call_at(deadline, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
-        now = asyncio.get_running_loop().time()
+        now = eventloop.get_running_loop().time()
         for connection in tuple(self._connections):
             if connection.deadline is not None and connection.deadline <= now:
                 connection.expire()
@@ -252,13 +252,13 @@ class _Server(Site):
     def __init__(self, web: WebServer, listener: Listener) -> None:
         self.listener = listener
         self._web = web
-        self._accepting: asyncio.Server | None = None
+        self._accepting: eventloop.Server | None = None
         config = listener.config
         self._auth = BasicAuth(config.username, config.password or "") if config.username else None
 
     async def start(self) -> None:
         """Begin to accept. A unix socket is as good here as any; its file stays our business."""
-        self._accepting = await asyncio.get_running_loop().create_server(
+        self._accepting = await eventloop.get_running_loop().create_server(
             lambda: Connection(self), sock=self.listener.socket, backlog=ACCEPTS_PER_TURN
         )
         self.listener.socket.listen(BACKLOG)  # asyncio has set its own number
@@ -285,7 +285,7 @@ class _Server(Site):
     async def welcome(self, sock: socket.socket, client: Client) -> None:
         """Go on with a client that an earlier daemon has accepted."""
         sock.setblocking(False)
-        _, connection = await asyncio.get_running_loop().connect_accepted_socket(
+        _, connection = await eventloop.get_running_loop().connect_accepted_socket(
             lambda: Connection(self), sock
         )
         connection.go_on(client.phase, client.since)

@@ -9,11 +9,11 @@ for an instant counts as started, however soon it ended.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal as signals
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from sdsuper import eventloop
 from sdsuper.core.facts import SignalRequested, StartRequested, StopRequested
 from sdsuper.core.process import ExitRecord
 from sdsuper.core.states import (
@@ -299,7 +299,7 @@ async def _stopped(daemon: Daemon, name: Namespec) -> None:
     while not done():
         daemon.log.log(Level.INFO, f"waiting for {name.process} to stop")
         try:
-            async with asyncio.timeout(STOP_REPORT_SECONDS):
+            async with eventloop.timeout(STOP_REPORT_SECONDS):
                 await daemon.until(done, (name,))
                 return  # it was down, if only for a moment
         except TimeoutError:
@@ -475,7 +475,7 @@ async def _collect(
         else:
             results.append(_result(name, None))
 
-    await asyncio.gather(*(finish(name, waiting) for name, waiting in pending.items()))
+    await eventloop.gather(*(finish(name, waiting) for name, waiting in pending.items()))
     return results
 
 

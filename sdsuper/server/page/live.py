@@ -10,9 +10,9 @@ that takes nothing for SLOW_SECONDS is dropped. It connects again when it can.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
+from sdsuper import eventloop
 from sdsuper.core.events import Event, ProcessStateChange, SupervisorStopping
 from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState
@@ -98,7 +98,7 @@ class Board:
         self._usages: dict[Namespec, Usage] = {}
         self._shown: dict[Namespec, _Shown] = {}
         self._watchers: set[Watcher] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: eventloop.TimerHandle | None = None
         self._measured = 0.0
         self._measuring = False
         daemon.subscribe(ProcessStateChange, self._changed)
@@ -123,7 +123,7 @@ class Board:
             for start in range(0, len(names), MEASURED_PER_TURN):
                 for name in names[start : start + MEASURED_PER_TURN]:
                     self._measure(name)
-                await asyncio.sleep(0)
+                await eventloop.sleep(0)
             self._forget()
         finally:
             self._measuring = False
@@ -179,7 +179,7 @@ class Board:
             watcher.update()  # at once: this may be over before there is another occasion
 
     def _look_in(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop = eventloop.get_running_loop()
         if self._timer is not None:
             if self._timer.when() <= loop.time() + seconds:
                 return
@@ -192,7 +192,7 @@ class Board:
             watcher.update()
         if not self._watchers:
             return
-        now = asyncio.get_running_loop().time()
+        now = eventloop.get_running_loop().time()
         if now - self._measured >= MEASURE_SECONDS:
             self._measured = now
             self._spawn(self.measure())
