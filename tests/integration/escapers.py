@@ -34,7 +34,8 @@ def fork_for_ever() -> None:
 
 
 def become(how: str) -> None:
-    """Execute this file without variables."""
+    """Execute this file without variables, deaf from its first instruction."""
+    deaf()
     os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, sys.argv[1], how], {})
 
 
@@ -51,10 +52,8 @@ def run_away(how: str) -> None:
 def main(how: str) -> None:
     """Play one part."""
     if how == "hydra":
-        deaf()
         fork_for_ever()
     elif how == "sleeper":
-        deaf()
         while True:
             time.sleep(7777)
     if how == "deaf":

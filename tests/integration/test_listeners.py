@@ -123,7 +123,7 @@ def test_how_programs_end(start_daemon: StartDaemon, peer: str) -> None:
         + f"[program:well]\n{reads.format(0)}[program:ill]\n{reads.format(3)}"
         + "[program:killed]\ncommand=cat\nstartsecs=0\nautorestart=false\n"
         + "[program:none]\ncommand=cat\nstdout_logfile=/tmp\nstartretries=0\nautostart=false\n"
-        + "[program:soon]\ncommand=false\nstartretries=1\nautostart=false\n",
+        + "[program:soon]\ncommand=false\nstartsecs=60\nstartretries=1\nautostart=false\n",
         peer=peer,
     )
     pids = {}
