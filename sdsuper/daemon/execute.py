@@ -118,6 +118,13 @@ _EDGE_CODEC = codec_of(Edge)
 _FILES_CODEC = codec_of(tuple[HeldFile, ...])
 
 
+_NONE_SEEN: Mapping[int, int] = {}
+
+
+def _none_seen() -> Mapping[int, int]:
+    return _NONE_SEEN  # one for all: it is never written to
+
+
 @dataclass(slots=True)
 class Invocation:
     """The edge's side of one spawn: what has to be let go of when it is over.
@@ -148,7 +155,7 @@ class Invocation:
     failure_fd: int | None
     speaker: Speaker
     notices: Notices | None
-    seen: dict[int, int] = field(default_factory=dict)
+    seen: Mapping[int, int] = field(default_factory=_none_seen)
     killed: bool = False
     cgroup: Cgroup | None = None
     memory: MemoryCount | None = None
@@ -232,6 +239,10 @@ class Executor:
         self._by_pid: dict[int, Invocation] = {}
         self._by_name: dict[Namespec, Invocation] = {}
         self._leaving: dict[tuple[Namespec, int], Invocation] = {}
+        # Bound once: each process would have its own for as long as it is configured.
+        self._on_held = self._outlets_held
+        self._on_closed = self._pipe_closed
+        self._on_stdin = self._stdin_changed
         self.last_output = LastOutput()
         self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
         self.readback = Readback(self.watch_helper, report, journal_directory)
@@ -289,14 +300,13 @@ class Executor:
     ) -> None:
         self._listening.claim(name, config)
         outlets = self._outlets[name] = self._make_outlets(name, config, held)
-        key = HELD + key_of(name)
-
-        def on_held() -> None:
-            self._keeper.changed(key, lambda: HELD_CODEC.encode(outlets.held()))
-
-        outlets.on_held = on_held
-        on_held()
+        outlets.on_held = self._on_held
+        self._on_held(outlets)
         self._limit_what_lives(name, config)
+
+    def _outlets_held(self, outlets: Outlets) -> None:
+        key = HELD + key_of(outlets.name)
+        self._keeper.changed(key, lambda: HELD_CODEC.encode(outlets.held()))
 
     def _make_outlets(
         self, name: Namespec, config: ProcessConfig, held: HeldOutlets | None
@@ -310,7 +320,7 @@ class Executor:
             echo=self._settings.loglevel <= Level.DEBUG,
             held=held,
         )
-        outlets.on_closed = self._pipe_closed
+        outlets.on_closed = self._on_closed
         return outlets
 
     def _limit_what_lives(self, name: Namespec, config: ProcessConfig) -> None:
@@ -409,7 +419,7 @@ class Executor:
             leader=child.pid,
             containment=action.config.containment,
             outlets=outlets,
-            stdin=StdinWriter(child.stdin),
+            stdin=StdinWriter(child.stdin, action.invocation),
             pipes=[],
             failure_fd=child.failure_fd,
             speaker=speaker,
@@ -487,7 +497,7 @@ class Executor:
         self._by_number[invocation.number] = invocation
         if invocation.memory is not None:
             invocation.memory.on_change = lambda: self._record(invocation)
-        invocation.stdin.on_change = lambda: self._stdin_changed(invocation)
+        invocation.stdin.on_change = self._on_stdin
 
     def _record(self, invocation: Invocation) -> None:
         if self._keeper.recording and invocation.number in self._by_number:
@@ -512,7 +522,7 @@ class Executor:
             stdin=invocation.stdin.waiting,
             channels=tuple(each.key_name for each in invocation.pipes if not each.closed),
             left=any(each.left for each in invocation.pipes),
-            seen=invocation.seen,
+            seen=dict(invocation.seen),
             killed=invocation.killed,
             notices=None if invocation.notices is None else invocation.notices.path,
             memory=None if invocation.memory is None else invocation.memory.known,
@@ -526,10 +536,12 @@ class Executor:
         if pidfd is not None:
             self._keeper.hold(_held(invocation.number, "pidfd"), pidfd)
 
-    def _stdin_changed(self, invocation: Invocation) -> None:
-        if invocation.stdin.fd is None:
-            self._keeper.drop(_held(invocation.number, "stdin"))
-        self._record(invocation)
+    def _stdin_changed(self, stdin: StdinWriter) -> None:
+        if stdin.fd is None:
+            self._keeper.drop(_held(stdin.number, "stdin"))
+        invocation = self._by_number.get(stdin.number)
+        if invocation is not None:
+            self._record(invocation)
 
     def _pipe_closed(self, pipe: Pipe) -> None:
         invocation = self._by_number.get(pipe.key // 2)
@@ -669,12 +681,12 @@ class Executor:
             leader=record.leader,
             containment=config.containment,
             outlets=outlets,
-            stdin=StdinWriter(fds.pop("stdin", None), record.stdin),
+            stdin=StdinWriter(fds.pop("stdin", None), number, record.stdin),
             pipes=[],
             failure_fd=None,
             speaker=speaker,
             notices=None,
-            seen=dict(record.seen),
+            seen=record.seen,
             killed=record.killed,
             cgroup=None if record.cgroup is None else Cgroup(record.cgroup),
             adopted=record.adopted or not ours,
@@ -1063,7 +1075,7 @@ class Executor:
             invocation.cgroup.thaw()
         elif invocation.containment is Containment.TREE:
             for root in {invocation.leader, invocation.pid}:
-                invocation.seen |= self.strays.snapshot(root)
+                invocation.seen = {**invocation.seen, **self.strays.snapshot(root)}
 
     def _report_gone(self, action: SendSignal, error: str) -> None:
         just = "just now" if action.purpose is Purpose.SIGNAL else "just"

@@ -25,12 +25,12 @@ from sdsuper.dataclass import dataclass
 from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
 from sdsuper.logs.files import OPEN_FILES
-from sdsuper.logs.held import HeldOutlets, HeldReader, Threshold
+from sdsuper.logs.held import HeldChannel, HeldOutlets, HeldReader, Threshold
 from sdsuper.logs.journal import JOURNAL
 from sdsuper.logs.origin import Origin
 from sdsuper.logs.rate import LogRate
 from sdsuper.logs.reader import Reader
-from sdsuper.logs.sinks import Shared
+from sdsuper.logs.sinks import NOTHING_SHARED, Shared
 from sdsuper.logs.stage import STAGE
 from sdsuper.values import Level, Namespec
 
@@ -41,6 +41,8 @@ _LEFT_MAX = 16
 """Pipes of earlier invocations that may wait for a sink: each is a descriptor and some memory."""
 
 ChannelName = Literal["stdout", "stderr"]
+
+_NOTHING_HELD = HeldOutlets()
 
 _EVENTS = {
     "stdout": (ProcessLogStdout, ProcessCommunicationStdout),
@@ -114,20 +116,18 @@ class Outlets:
         held: What the same process held in an earlier daemon, None for a new one.
 
     Attributes:
+        name: The process.
         config: The configuration.
-        on_held: Called when what `held` returns has changed and must be put on record: by the
-            next `STAGE.before_commit`, or the end of the turn.
+        on_held: Called with these outlets when what `held` returns has changed and must be put on
+            record: by the next `STAGE.before_commit`, or the end of the turn.
         on_closed: Called when a pipe was read to its end and closed.
     """
 
     __slots__ = (
         "_channels",
-        "_configs",
         "_echo",
         "_held",
-        "_name",
         "_pipes",
-        "_program",
         "_publish",
         "_recorded",
         "_released",
@@ -135,6 +135,7 @@ class Outlets:
         "_settings",
         "_shared",
         "config",
+        "name",
         "on_closed",
         "on_held",
     )
@@ -151,57 +152,64 @@ class Outlets:
         held: HeldOutlets | None = None,
     ) -> None:
         self.config = config
-        self.on_held: Callable[[], None] | None = None
+        self.on_held: Callable[[Outlets], None] | None = None
         self.on_closed: Callable[[Pipe], None] | None = None
-        self._held = HeldOutlets() if held is None else held
+        self._held = _NOTHING_HELD if held is None else held
         self._recorded = Threshold()
-        self._name = name
+        self.name = name
         self._report = report
         self._publish = publish
         self._echo = echo
         self._released = False
         self._pipes: list[Pipe] = []
-        self._program = config.program
         self._shared = _shared(name, config)
-        self._configs: dict[ChannelName, ChannelConfig] = {"stdout": config.stdout}
-        if not config.redirect_stderr:
-            self._configs["stderr"] = config.stderr
         self._settings = settings
-        self._channels: dict[ChannelName, Channel] = {}
+        self._channels: tuple[Channel, ...] = ()
         if self._shared.rate is not None and self._held.rate is not None:
             self._shared.rate.restore(self._held.rate)
         # Whoever looks for a generated log finds it before the first start. What goes wrong is
         # told by that start, which tries again.
         with contextlib.suppress(OSError):
             self._make_channels()
-            for generated in self._generated():
-                self._channels[generated].open()
+            for channel in self._generated():
+                channel.open()
+
+    @property
+    def _configs(self) -> dict[ChannelName, ChannelConfig]:
+        if self.config.redirect_stderr:
+            return {"stdout": self.config.stdout}
+        return {"stdout": self.config.stdout, "stderr": self.config.stderr}
+
+    def _channel(self, name: ChannelName) -> Channel | None:
+        return next((each for each in self._channels if each.channel == name), None)
 
     def _make_channels(self) -> None:
+        holds = self._holds  # one for all
         for channel, config in self._configs.items():
-            if channel not in self._channels:
-                made = self._channels[channel] = Channel(
-                    process=self._name.process,
+            if self._channel(channel) is None:
+                made = Channel(
+                    process=self.name.process,
                     channel=channel,
                     config=config,
                     path=self._path(channel, config),
                     strip_ansi=self._settings.strip_ansi,
                     report=self._report,
-                    group=self._name.group,
-                    program=self._program,
+                    group=self.name.group,
+                    program=self.config.program,
                     shared=self._shared,
                 )
                 if channel in self._held.channels:
                     made.restore(self._held.channels[channel])
-                made.on_held = self._holds
+                made.on_held = holds
+                self._channels += (made,)
                 self._tell_held()
 
     def _tell_held(self) -> None:
         if self.on_held is not None:
-            self.on_held()
+            self.on_held(self)
 
     def _holds(self) -> None:
-        size = sum(channel.holding for channel in self._channels.values())
+        size = sum(channel.holding for channel in self._channels)
         size += sum(pipe.reader.holding for pipe in self._pipes)
         if self._recorded.passed(size):
             self._tell_held()
@@ -210,8 +218,8 @@ class Outlets:
         """Return what is in memory, and which files are in use."""
         readers = tuple(pipe.reader.held() for pipe in self._pipes if pipe.reader.holding)
         rate = None if self._shared.rate is None else self._shared.rate.held()
-        channels = {name: channel.held() for name, channel in self._channels.items()}
-        return HeldOutlets({str(name): each for name, each in channels.items()}, readers, rate)
+        channels: dict[str, HeldChannel] = {each.channel: each.held() for each in self._channels}
+        return HeldOutlets(channels, readers, rate)
 
     def _path(self, channel: ChannelName, config: ChannelConfig) -> str | None:
         if not config.auto:
@@ -221,26 +229,25 @@ class Outlets:
             return known.path
         settings = self._settings
         return create_auto_log(
-            self._name.process, channel, settings.identifier, settings.childlogdir
+            self.name.process, channel, settings.identifier, settings.childlogdir
         )
 
-    def _generated(self) -> list[ChannelName]:
+    def _generated(self) -> list[Channel]:
         """Return the channels whose files must stay open.
 
         An open file of a generated name is locked, which is how other daemons that clean up
         know that its owner is alive.
         """
-        return [] if self._released else [key for key, each in self._configs.items() if each.auto]
+        return [] if self._released else [each for each in self._channels if each.config.auto]
 
     def path(self, channel: ChannelName) -> str | None:
         """Return the file of a channel, None where it has none."""
-        found = self._channels.get(channel)
+        found = self._channel(channel)
         return None if found is None else found.path
 
     def paths(self) -> dict[str, str]:
         """Return the files by channel, of the channels that have one."""
-        files = {name: channel.path for name, channel in self._channels.items()}
-        return {name: path for name, path in files.items() if path}
+        return {each.channel: each.path for each in self._channels if each.path}
 
     def is_in_journal_alone(self, channel: ChannelName) -> bool:
         """Whether the journal is where a channel can be read back, and no file is."""
@@ -255,7 +262,7 @@ class Outlets:
         """
         try:
             self._make_channels()
-            for channel in self._channels.values():
+            for channel in self._channels:
                 channel.open()
         except OSError:
             self.close_idle()
@@ -320,7 +327,7 @@ class Outlets:
                 the caller's.
         """
         self._make_channels()
-        for channel in self._channels.values():
+        for channel in self._channels:
             try:
                 channel.open()
             except OSError as error:
@@ -354,32 +361,39 @@ class Outlets:
         number: int,
         on_raw: Callable[[bytes], None] | None = None,
     ) -> Pipe:
-        config = self._configs[channel]
+        fed = self._channel(channel)
+        assert fed is not None
+        config = fed.config
         tells = config.events_enabled or self._echo
         captures = config.capture_maxbytes and on_raw is None
+        key = pipe_key(number, channel)
         reader = Reader(
             fd,
-            self._channels[channel],
+            fed,
             on_log=self._on_log(channel, pid, raw=on_raw is not None) if tells else None,
             on_capture=self._on_capture(channel, pid) if captures else None,
             on_raw=on_raw,
-            key=pipe_key(number, channel),
-            on_held=self._holds,
+            key=key,
+            on_held=fed.on_held,
         )
-        pipe = Pipe(fd, reader, self._channels[channel], pid, invocation, pipe_key(number, channel))
+        pipe = Pipe(fd, reader, fed, pid, invocation, key)
         self._pipes.append(pipe)
-        eventloop.get_running_loop().add_reader(fd, self._readable, pipe)
+        self._watch(pipe)
         return pipe
+
+    def _watch(self, pipe: Pipe) -> None:
+        # Not `self._readable`: each program would have some more of them for as long as it lives.
+        eventloop.get_running_loop().add_reader(pipe.fd, Outlets._readable, self, pipe)
 
     def _on_log(self, channel: ChannelName, pid: int, *, raw: bool) -> Callable[[bytes], None]:
         config, (log_event, _) = self._configs[channel], _EVENTS[channel]
 
         def on_log(data: bytes) -> None:
             if config.events_enabled:
-                self._publish(log_event(self._name, pid, data))
+                self._publish(log_event(self.name, pid, data))
             if self._echo:
                 text = repr(data) if raw else _text(data)
-                echoed = f"'{self._name.process}' {channel} output:\n{text}"
+                echoed = f"'{self.name.process}' {channel} output:\n{text}"
                 self._report(Level.DEBUG, echoed)
 
         return on_log
@@ -388,8 +402,8 @@ class Outlets:
         _, capture_event = _EVENTS[channel]
 
         def on_capture(data: bytes) -> None:
-            self._publish(capture_event(self._name, pid, data))
-            self._report(Level.DEBUG, f"'{self._name.process}' {channel} emitted a comm event")
+            self._publish(capture_event(self.name, pid, data))
+            self._report(Level.DEBUG, f"'{self.name.process}' {channel} emitted a comm event")
 
         return on_capture
 
@@ -406,7 +420,7 @@ class Outlets:
 
     def _resume(self, pipe: Pipe) -> None:
         pipe.pause = None
-        eventloop.get_running_loop().add_reader(pipe.fd, self._readable, pipe)
+        self._watch(pipe)
 
     def drain(self, pipe: Pipe) -> None:
         """Take what is in the pipe now; at its end, disconnect it.
@@ -435,15 +449,15 @@ class Outlets:
         self._pipes.remove(pipe)
         if self.on_closed is not None:
             self.on_closed(pipe)
-        self._report(Level.DEBUG, f"fd {pipe.fd} closed, stopped monitoring {self._name}")
+        self._report(Level.DEBUG, f"fd {pipe.fd} closed, stopped monitoring {self.name}")
         self.close_idle()
 
     def close_idle(self) -> None:
         """Close the files if no pipe feeds them."""
         if not self._pipes:
             kept = self._generated()
-            for name, channel in self._channels.items():
-                if name not in kept:
+            for channel in self._channels:
+                if channel not in kept:
                     channel.close()
 
     @property
@@ -453,10 +467,8 @@ class Outlets:
 
     def reopen(self) -> None:
         """Open the files anew where they are open (after outside rotation)."""
-        kept = self._generated()
-        for name, channel in self._channels.items():
-            if self._pipes or name in kept:
-                channel.reopen()
+        for channel in self._channels if self._pipes else self._generated():
+            channel.reopen()
 
     def clear(self) -> None:
         """Truncate both files.
@@ -464,7 +476,7 @@ class Outlets:
         Raises:
             OSError: One could not be truncated.
         """
-        for channel in self._channels.values():
+        for channel in self._channels:
             channel.clear()
 
     def release(self) -> None:
@@ -494,11 +506,10 @@ class Outlets:
 
 
 def _shared(name: Namespec, config: ProcessConfig) -> Shared:
-    rate = None
-    if config.log_rate is not None:
-        origin = Origin(name.process, group=name.group, program=config.program)
-        rate = LogRate(config.log_rate, origin)
-    return Shared(config.priority_pattern, rate)
+    if config.log_rate is None:
+        return Shared(config.priority_pattern) if config.priority_pattern else NOTHING_SHARED
+    origin = Origin(name.process, group=name.group, program=config.program)
+    return Shared(config.priority_pattern, LogRate(config.log_rate, origin))
 
 
 def _text(data: bytes) -> str:

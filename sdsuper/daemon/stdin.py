@@ -11,24 +11,31 @@ from sdsuper import eventloop
 QUEUE_BYTES = 1024 * 1024
 """The most that waits for a child that does not read; a client that sends more is refused."""
 
+_EMPTY = bytearray()
+"""What waits for most; never written to."""
+
 
 class StdinWriter:
     """Our end of a child's stdin.
 
     Args:
         fd: The pipe, None where the child has another stdin.
+        number: The invocation's number.
         waiting: What waits already: an earlier daemon was given it.
 
     Attributes:
-        on_change: Called when what waits has changed, or the pipe is about to be closed.
+        number: The invocation's number.
+        on_change: Called with the writer when what waits has changed, or the pipe is about to be
+            closed.
     """
 
-    __slots__ = ("_fd", "_open", "_queue", "on_change")
+    __slots__ = ("_fd", "_open", "_queue", "number", "on_change")
 
-    def __init__(self, fd: int | None, waiting: bytes = b"") -> None:
-        self.on_change: Callable[[], None] | None = None
+    def __init__(self, fd: int | None, number: int, waiting: bytes = b"") -> None:
+        self.number = number
+        self.on_change: Callable[[StdinWriter], None] | None = None
         self._fd = -1 if fd is None else fd
-        self._queue = bytearray(waiting)
+        self._queue = bytearray(waiting) if waiting else _EMPTY
         self._open = fd is not None
         if self._open and self._queue:
             eventloop.get_running_loop().add_writer(self._fd, self._flush_later)
@@ -58,26 +65,27 @@ class StdinWriter:
             raise BrokenPipeError
         if limit is not None and len(self._queue) + len(data) > limit:
             raise BufferError(f"more than {limit} bytes wait for the process to read them")
-        was_empty = not self._queue
-        self._queue += data
-        if was_empty:
+        if not self._queue:
+            self._queue = bytearray(data)
             self._flush()
             if not self._open:
                 raise BrokenPipeError
             if self._queue:
                 eventloop.get_running_loop().add_writer(self._fd, self._flush_later)
+        else:
+            self._queue += data
         if self._queue:
             self._changed()
 
     def _changed(self) -> None:
         if self.on_change is not None:
-            self.on_change()
+            self.on_change(self)
 
     def close(self) -> None:
         """Close the pipe; what still waits is dropped."""
         if self._open:
             self._open = False
-            self._queue.clear()
+            self._queue = _EMPTY
             self._changed()
             eventloop.get_running_loop().remove_writer(self._fd)
             os.close(self._fd)

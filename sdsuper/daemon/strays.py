@@ -58,7 +58,7 @@ class Sweep:
     name: str
     mark: bytes
     group: int
-    seen: dict[int, int]  # pid -> start time, from before the main process ended
+    seen: Mapping[int, int]  # pid -> start time, from before the main process ended
     grace: float
     done: Callable[[int], None]
     told: set[tuple[int, int]] = field(default_factory=set)
@@ -195,7 +195,7 @@ class Strays:
         name: str,
         invocation: str,
         pid: int,
-        seen: dict[int, int],
+        seen: Mapping[int, int],
         grace: float,
         done: Callable[[int], None],
         *,

@@ -80,18 +80,23 @@ class Channel:
         self.strip_ansi = strip_ansi
         self.dropped = 0
         self._report = report
-        self._origin = Origin(process, channel, group, program)
         self._stage = stage
-        self._kinds: dict[str, Sink] = {}
+        origin = Origin(process, channel, group, program)
+        self._kinds: tuple[str, ...] = ()
+        self._sinks: tuple[Sink, ...] = ()
+        self._origin: Origin | None = None
         for kind, make in sinks.items():
-            sink = make(self._origin, config, path, shared)
+            sink = make(origin, config, path, shared)
             if sink is not None:
-                self._kinds[kind] = sink
-                sink.on_sent = self._changed
-        self._sinks = tuple(self._kinds.values())
-        self.keeps = any(sink.keeps for sink in self._sinks)
+                self._kinds += (kind,)
+                self._sinks += (sink,)
+                # No other sink says whose a record is, or has anything that waits to be sent.
+                if sink.keeps:
+                    self._origin = origin
+                    sink.on_sent = self._changed
+        self.keeps = self._origin is not None
         self.on_held: Callable[[], None] | None = None
-        self._failing: dict[str, int] = {}  # target -> bytes lost since it fails
+        self._failing: dict[str, int] | None = None  # target -> bytes lost since it fails
 
     def attribute(self, pid: int, invocation: str) -> None:
         """Say whose output comes from now on.
@@ -100,8 +105,9 @@ class Channel:
             pid: The child's pid.
             invocation: The identity of the invocation.
         """
-        self._origin.pid = pid
-        self._origin.invocation = invocation
+        if self._origin is not None:
+            self._origin.pid = pid
+            self._origin.invocation = invocation
 
     def open(self) -> None:
         """Open all sinks for the next invocation; files that were moved away are made anew.
@@ -119,7 +125,7 @@ class Channel:
             if trouble is not None:
                 self._failed(sink, trouble)
             elif self._failing and sink.target in self._failing:
-                self._works_again(sink)
+                self._works_again(sink, self._failing)
 
     def write_staged(self, data: Data) -> None:
         """As `write`, for a record of the chunk that is in the stage. Never raises."""
@@ -131,7 +137,7 @@ class Channel:
             if trouble is not None:
                 self._failed(sink, trouble)
             elif self._failing and sink.target in self._failing:
-                self._works_again(sink)
+                self._works_again(sink, self._failing)
 
     def _changed(self) -> None:
         if self.on_held is not None:
@@ -150,27 +156,29 @@ class Channel:
 
     def held(self) -> HeldChannel:
         """Return what a successor has to know."""
-        sinks = {kind: sink.held() for kind, sink in self._kinds.items() if sink.keeps}
+        kinds = zip(self._kinds, self._sinks, strict=True)
+        sinks = {kind: sink.held() for kind, sink in kinds if sink.keeps}
         held = {kind: each for kind, each in sinks.items() if each != HeldSink()}
-        return HeldChannel(self.path, self.dropped, dict(self._failing), held)
+        return HeldChannel(self.path, self.dropped, dict(self._failing or {}), held)
 
     def restore(self, held: HeldChannel) -> None:
         """Go on from what an earlier daemon held. The path is given when a channel is made."""
         self.dropped = held.dropped
-        self._failing = dict(held.failing)
-        for kind, each in held.sinks.items():
-            if kind in self._kinds:
-                self._kinds[kind].restore(each)
+        self._failing = dict(held.failing) or None
+        for kind, sink in zip(self._kinds, self._sinks, strict=True):
+            if kind in held.sinks:
+                sink.restore(held.sinks[kind])
 
     def _failed(self, sink: Sink, trouble: Trouble) -> None:
         self.dropped += trouble.lost
-        if sink.target not in self._failing:
+        failing = self._failing = self._failing or {}
+        if sink.target not in failing:
             self._tell(Level.CRITICAL, f"cannot {trouble.doing} {sink.target}: {trouble.error}")
-        self._failing[sink.target] = self._failing.get(sink.target, 0) + trouble.lost
+        failing[sink.target] = failing.get(sink.target, 0) + trouble.lost
         self._changed()
 
-    def _works_again(self, sink: Sink) -> None:
-        lost = self._failing.pop(sink.target)
+    def _works_again(self, sink: Sink, failing: dict[str, int]) -> None:
+        lost = failing.pop(sink.target)
         self._changed()
         self._tell(Level.WARN, f"{sink.target} works again, {lost} bytes were dropped")
 

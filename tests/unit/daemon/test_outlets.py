@@ -97,7 +97,7 @@ def test_a_successor_goes_on_in_the_middle_of_a_line(tmp_path: Path) -> None:
 
     async def work() -> None:
         first = plane.outlets()
-        first.on_held = lambda: changes.append(STAGE.sequence)
+        first.on_held = lambda _: changes.append(STAGE.sequence)
         first.open()
         stdout, end = os.pipe()
         stderr, other_end = os.pipe()
