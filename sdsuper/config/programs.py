@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sdsuper.config import environment
 from sdsuper.config.expand import Names, expand_again
@@ -31,6 +31,7 @@ _UNIX = "unix://"
 
 Kind = Literal["program", "eventlistener", "fcgi-program"]
 Values = dict[str, Any]
+_T = TypeVar("_T")
 
 
 def read_groups(
@@ -118,6 +119,7 @@ class _GroupReader:
         self._journal = journal
         self._event_types = event_types
         self._grouped: set[str] = set()
+        self._known: dict[Any, Any] = {}
 
     def groups(self) -> Iterator[GroupConfig]:
         for section in self._document.of_kind("group:"):
@@ -258,7 +260,8 @@ class _GroupReader:
 
     def _processes(self, section: Section, group: str) -> list[ProcessConfig]:
         reader = self._reader(section, suffix=True)
-        processes = _ProgramReader(reader, group, self._shared, self._journal).processes()
+        found = _ProgramReader(reader, group, self._shared, self._journal, self._known)
+        processes = found.processes()
         return sorted(processes, key=lambda process: (process.priority, process.name))
 
 
@@ -402,7 +405,12 @@ class _ProgramReader:
     """Makes the processes of one program-like section, for one group."""
 
     def __init__(
-        self, reader: SectionReader, group: str, shared: Mapping[str, str], journal: bool
+        self,
+        reader: SectionReader,
+        group: str,
+        shared: Mapping[str, str],
+        journal: bool,
+        known: dict[Any, Any],
     ) -> None:
         self._reader = reader
         self._section = reader.section
@@ -411,6 +419,14 @@ class _ProgramReader:
         self._journal = journal
         self._names = reader.names.over({"program_name": reader.section.label, "group_name": group})
         self._options = options_of(ProcessConfig)
+        self._kind: Any = self._section.kind
+        self._location = reader.location
+        self._known = known
+
+    def _one(self, config: _T) -> _T:
+        """Return the same object for all that are equal: most programs are much like others."""
+        known: _T = self._known.setdefault(config, config)
+        return known
 
     def processes(self) -> list[ProcessConfig]:
         values = self._shared_values()
@@ -478,17 +494,16 @@ class _ProgramReader:
             reader.section_problem(
                 f"program section {self._section.name} does not specify a command"
             )
-        values["environment",] = {**self._shared, **own}
-        kind: Any = self._section.kind
+        values["environment",] = {**self._shared, **own} if own else self._shared
         process = ProcessConfig(
             group=self._group,
             program=self._section.label,
-            kind=kind,
+            kind=self._kind,
             process_num=number,
-            location=reader.location,
+            location=self._location,
             stdout=self._channel("stdout", values),
             stderr=self._channel("stderr", values),
-            limits=LimitsConfig(**_within("limits", values)),
+            limits=self._one(LimitsConfig(**_within("limits", values))),
             **{path[0]: value for path, value in values.items() if len(path) == 1},
         )
         self._doubt_name(process.name)
@@ -526,7 +541,7 @@ class _ProgramReader:
                 "filling up filesystem unintentionally"
             )
         found["logfile"] = None if target in ("", AUTO, SYSLOG, JOURNAL) else target
-        return ChannelConfig(**found, auto=target == AUTO)
+        return self._one(ChannelConfig(**found, auto=target == AUTO))
 
     def _wants_journal(self, name: str, written: bool) -> bool:
         if self._reader.has(option_named(ProcessConfig, f"{name}_journal")):

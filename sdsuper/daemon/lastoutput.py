@@ -34,15 +34,19 @@ class LastOutput:
 
     def begin(self, name: Namespec, paths: Mapping[str, str]) -> None:
         """Note where the files end in which an invocation is about to write, by channel."""
-        places = {channel: _place(path) for channel, path in paths.items()}
-        self._begun[name] = {key: place for key, place in places.items() if place is not None}
+        self._begun.pop(name, None)
+        for channel, path in paths.items():
+            place = _place(path)
+            if place is not None:
+                self._begun.setdefault(name, {})[channel] = place
 
     def end(self, name: Namespec, paths: Mapping[str, str]) -> None:
         """Keep the ends of the files of an invocation that is over."""
         begun = self._begun.pop(name, {})
-        self._kept[name] = {
-            channel: _last(path, begun.get(channel)) for channel, path in paths.items()
-        }
+        if paths:
+            self._kept[name] = {
+                channel: _last(path, begun.get(channel)) for channel, path in paths.items()
+            }
 
     def of(self, name: Namespec) -> Mapping[str, bytes]:
         """Return what is kept of a process, by channel; channels without a file are not in it."""

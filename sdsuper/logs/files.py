@@ -30,6 +30,8 @@ WAITING_MAX_BYTES = 4 * 1024 * 1024
 
 _FINISH_STEP_S = 0.05
 
+_EMPTY = bytearray()  # what waits for most; never written to
+
 
 class LogFile:
     """One open file, FIFO or terminal. Made by `OpenFiles`.
@@ -43,20 +45,25 @@ class LogFile:
         users: How many sinks hold it.
     """
 
-    def __init__(
-        self,
-        path: str,
-        *,
-        private: bool,
-        on_waiting: Callable[[], None],
-        on_held: Callable[[], None],
-    ) -> None:
+    __slots__ = (
+        "_fd",
+        "_files",
+        "_late",
+        "_outlet",
+        "_private",
+        "_send",
+        "_waiting",
+        "path",
+        "position",
+        "users",
+    )
+
+    def __init__(self, path: str, files: OpenFiles, *, private: bool) -> None:
         self.path = path
-        self._on_waiting = on_waiting
-        self._on_held = on_held
+        self._files = files
         self.users = 0
         self._private = private
-        self._waiting = bytearray()
+        self._waiting = _EMPTY
         self._late: Trouble | None = None  # of a flush: told with the next write
         self._use(self._open())
 
@@ -68,6 +75,7 @@ class LogFile:
 
     def _use(self, outlet: Outlet) -> None:
         self._outlet = outlet
+        self._fd = outlet.fd
         self._send = outlet.send
         self.position = outlet.size
         if self._private and outlet.regular:
@@ -99,7 +107,7 @@ class LogFile:
         except OSError as error:
             return Trouble(error, len(data))
         try:
-            written = outlet.send(data)
+            written = outlet.send(outlet.fd, data)
         except OSError as error:
             return Trouble(error, len(data))
         finally:
@@ -113,7 +121,7 @@ class LogFile:
         if self._waiting or self._late is not None:
             return self._write_behind(data)
         try:
-            written = self._send(data)
+            written = self._send(self._fd, data)
         except BlockingIOError:
             return self._wait(data)
         except OSError as error:
@@ -126,7 +134,7 @@ class LogFile:
     def _write_rest(self, rest: memoryview) -> Trouble | None:
         while rest:
             try:
-                written = self._send(rest)
+                written = self._send(self._fd, rest)
             except BlockingIOError:
                 return self._wait(rest)
             except OSError as error:
@@ -148,9 +156,10 @@ class LogFile:
         if len(self._waiting) >= WAITING_MAX_BYTES:
             return Trouble(OSError(errno.EAGAIN, "nobody reads the other end"), len(data))
         if not self._waiting:
-            self._on_waiting()
+            self._files.begins_to_wait()
+            self._waiting = bytearray()
         self._waiting += data
-        self._on_held()
+        self._files.holds()
         return None
 
     def held(self) -> HeldFile:
@@ -159,9 +168,9 @@ class LogFile:
 
     def restore(self, held: HeldFile) -> None:
         """Let that wait."""
-        self._waiting += held.waiting
+        self._waiting = self._waiting + held.waiting
         if self._waiting:
-            self._on_waiting()
+            self._files.begins_to_wait()
 
     def flush(self) -> bool:
         """Write what waits; return whether nothing waits any longer."""
@@ -169,15 +178,15 @@ class LogFile:
             return True
         while self._waiting:
             try:
-                written = self._send(self._waiting)
+                written = self._send(self._fd, self._waiting)
             except BlockingIOError:
                 return False
             except OSError as error:
                 self._late = Trouble(error, len(self._waiting))
-                self._waiting.clear()
+                self._waiting = _EMPTY
                 break
             del self._waiting[:written]
-        self._on_held()
+        self._files.holds()
         return True
 
     def rotate(self, maxbytes: int, backups: int) -> Trouble | None:
@@ -193,13 +202,13 @@ class LogFile:
         if not self._outlet.regular:
             return None
         try:
-            self.position = os.fstat(self._outlet.fd).st_size
+            self.position = os.fstat(self._fd).st_size
             if not self._outlet.is_at(self.path):
                 self.reopen()
             elif self.position < maxbytes:
                 return None
             elif backups <= 0:
-                os.ftruncate(self._outlet.fd, 0)
+                os.ftruncate(self._fd, 0)
                 self.position = 0
             else:
                 self._shift(backups)
@@ -249,7 +258,7 @@ class LogFile:
         if not self._outlet.regular:
             return
         truncate_at(self.path)
-        self.position = os.fstat(self._outlet.fd).st_size
+        self.position = os.fstat(self._fd).st_size
 
     def delete(self) -> None:
         """Delete the file and open it anew; what is not a regular file is left alone.
@@ -266,7 +275,7 @@ class LogFile:
     def await_room(self, seconds: float) -> None:
         """Return when a full pipe may have room again, or after some time."""
         poll = select.poll()
-        poll.register(self._outlet.fd, select.POLLOUT)
+        poll.register(self._fd, select.POLLOUT)
         poll.poll(int(seconds * 1000))
 
     def close(self) -> None:
@@ -290,7 +299,8 @@ class OpenFiles:
         self.on_held: Callable[[], None] | None = None
         self._recorded = Threshold()
 
-    def _begins_to_wait(self) -> None:
+    def begins_to_wait(self) -> None:
+        """Something waits for a full pipe from now on."""
         if self.on_waiting is not None:
             self.on_waiting()
 
@@ -304,7 +314,8 @@ class OpenFiles:
         Raises:
             OSError: It cannot be opened.
         """
-        path = os.path.abspath(path)
+        absolute = os.path.abspath(path)
+        path = path if path == absolute else absolute  # mostly the same: one object for both
         file = self._files.get(path)
         if file is None:
             file = self._add(path, private)
@@ -314,11 +325,11 @@ class OpenFiles:
         return file
 
     def _add(self, path: str, private: bool) -> LogFile:
-        file = LogFile(path, private=private, on_waiting=self._begins_to_wait, on_held=self._holds)
-        self._files[path] = file
+        file = self._files[path] = LogFile(path, self, private=private)
         return file
 
-    def _holds(self) -> None:
+    def holds(self) -> None:
+        """What waits has changed."""
         size = sum(file.waiting for file in self._files.values())
         if self.on_held is not None and self._recorded.passed(size):
             self.on_held()

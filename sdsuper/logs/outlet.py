@@ -9,7 +9,6 @@ are shared with others and left alone, so writing asks first whether there is ro
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import re
 import select
@@ -33,8 +32,9 @@ class Outlet:
 
     Attributes:
         fd: The descriptor.
-        send: Writes some of the bytes, returns how many. Raises BlockingIOError where there is no
-            room now, OSError otherwise. It never blocks, but for a regular file on a slow disk.
+        send: Writes some of the bytes to the descriptor, returns how many. Raises BlockingIOError
+            where there is no room now, OSError otherwise. It never blocks, but for a regular file
+            on a slow disk.
         regular: It is a regular file under its own name: may be rotated and truncated.
         size: Bytes it held when it was opened.
         mode: Its permission bits.
@@ -42,7 +42,7 @@ class Outlet:
     """
 
     fd: int
-    send: Callable[[Data], int]
+    send: Callable[[int, Data], int]
     regular: bool
     size: int
     mode: int
@@ -77,7 +77,7 @@ def open_outlet(path: str, *, mode: int = 0o666, follow: bool = True) -> Outlet:
     fd = _open_path(path, _APPEND | (0 if follow else os.O_NOFOLLOW), mode)
     info = os.fstat(fd)
     regular = stat.S_ISREG(info.st_mode) and not names_descriptor(path)
-    return _outlet(fd, info, functools.partial(os.write, fd), regular=regular)
+    return _outlet(fd, info, os.write, regular=regular)
 
 
 def names_descriptor(path: str) -> bool:
@@ -137,23 +137,25 @@ def _open_own(path: str, own: int) -> Outlet:
     if stat.S_ISREG(info.st_mode):
         # A duplicate shares the file's position with all else that is printed there.
         fd = _duplicate(own)
-        return _outlet(fd, info, functools.partial(os.write, fd), regular=False)
+        return _outlet(fd, info, os.write, regular=False)
     if stat.S_ISSOCK(info.st_mode):
         fd = _duplicate(own)
-        return _outlet(fd, info, functools.partial(_send_socket, fd), regular=False)
+        return _outlet(fd, info, _send_socket, regular=False)
     try:
         fd = os.open(path, _APPEND & ~os.O_CREAT)
     except OSError:
         fd = _duplicate(own)
-        return _outlet(fd, info, functools.partial(_send_shared, fd), regular=False)
-    return _outlet(fd, info, functools.partial(os.write, fd), regular=False)
+        return _outlet(fd, info, _send_shared, regular=False)
+    return _outlet(fd, info, os.write, regular=False)
 
 
 def _duplicate(fd: int) -> int:
     return os.dup(fd)  # close-on-exec, as every descriptor Python makes
 
 
-def _outlet(fd: int, info: os.stat_result, send: Callable[[Data], int], *, regular: bool) -> Outlet:
+def _outlet(
+    fd: int, info: os.stat_result, send: Callable[[int, Data], int], *, regular: bool
+) -> Outlet:
     mode = stat.S_IMODE(info.st_mode)
     return Outlet(fd, send, regular, info.st_size, mode, (info.st_dev, info.st_ino))
 

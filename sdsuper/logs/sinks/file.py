@@ -25,6 +25,8 @@ class FileSink:
         files: Where open files are shared.
     """
 
+    __slots__ = ("_backups", "_file", "_files", "_maxbytes", "_private", "target")
+
     keeps = False  # what waits for a full pipe is the file's, which others may share
     holding = 0
     on_sent: Callable[[], None] | None = None  # never called
