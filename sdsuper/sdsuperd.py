@@ -23,7 +23,7 @@ from sdsuper.config.model import Config, DaemonConfig, Note, Ready
 from sdsuper.config.strict import refuse_unsafe
 from sdsuper.core.process import STRAYS_GRACE_MIN
 from sdsuper.core.states import ManagerState
-from sdsuper.daemon import handover, proctable, reexec, setup, signals, succession
+from sdsuper.daemon import handover, malloc, proctable, reexec, setup, signals, succession
 from sdsuper.daemon.containment import Containment
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.limits import DescriptorLimit
@@ -468,6 +468,7 @@ async def _serve(
                 daemon.report(note.level, note.message)
         await web.start()
         await web.welcome(clients)
+        malloc.trim()
         while await daemon.finished() is End.SUCCESSION:
             await web.suspend()
             _succeed(daemon, web, parent, locks, limits)

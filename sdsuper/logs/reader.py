@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import sys
 import termios
@@ -45,7 +46,8 @@ _STALLED_SHARE = 16  # a pipe that was left alone for so long is asked again aft
 
 _EOF = 0
 _NOTHING = -1  # there is nothing to read at the moment
-_BUFFER = bytearray(READ_BYTES)
+# Not a bytearray: of that all pages are in memory from the start, of this what was ever read into.
+_BUFFER = mmap.mmap(-1, READ_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 _BUFFERS = (_BUFFER,)
 _VIEW = memoryview(_BUFFER)
 
