@@ -92,6 +92,8 @@ ROWS = (
     Row("status", 1, 20, None, _INTERPRETER),
     Row("status", 100, 22, None, _INTERPRETER),
     Row("status", 1000, 35, None, _INTERPRETER + "; then 0.1 million instructions for each line"),
+    Row("status, pip", 1),
+    Row("status, pip", 1000),
     Row("getAllProcessInfo with", 100, 2500, None, "XML of 100 processes, from kept pieces"),
     Row("re-exec with", 1000),
     Row("crash to adopted, with", 1000),

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import processes
+from benchmarks import installed, processes
 from benchmarks.limits import LIMITS
-from tests.integration.harness import BIN, Daemon, clean_environment, wait_until
+from tests.integration.harness import Daemon, clean_environment, wait_until
 
 _PROGRAM = """\
 [program:w]
@@ -214,8 +214,8 @@ def client_modules() -> float:
     """Run `status`; the modules that were imported."""
     with _daemon(1) as daemon:
         done = subprocess.run(
-            _status(daemon), capture_output=True, check=True, encoding="utf-8",
-            env=clean_environment({"PYTHONPROFILEIMPORTTIME": "1"}),
+            _status(daemon, "-X", "importtime"), capture_output=True, check=True,
+            encoding="utf-8", env=clean_environment(),
         )  # fmt: skip
         return _imports(done.stderr)
 
@@ -224,8 +224,11 @@ def _imports(said: str) -> int:
     return len(re.findall(r"^import time:\s+\d+ \|", said, re.MULTILINE))
 
 
-def _status(daemon: Daemon) -> list[str]:
-    return [str(BIN / "sdsuperctl"), "-c", str(daemon.ini), "status"]
+def _status(daemon: Daemon, *options: str) -> list[str]:
+    """Return the command as the package's launcher begins, with more options of Python."""
+    launcher = installed.packaged() / "sdsuperctl"
+    python = launcher.read_text().partition("\n")[0].removeprefix("#!").split()
+    return [*python, *options, str(launcher), "-c", str(daemon.ini), "status"]
 
 
 def descriptors() -> float:
@@ -252,11 +255,9 @@ def _holds(count: int) -> tuple[int, int]:
 def _instructions(count: int) -> float:
     """Return the million instructions of `status`, in user space."""
     with _daemon(count) as daemon:
-        # What is not compiled yet is compiled once, and that is no part of a status.
-        subprocess.run(_status(daemon), capture_output=True, check=True, env=clean_environment())
         command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
         done = subprocess.run(
-            [*command, sys.executable, *_status(daemon)],
+            [*command, *_status(daemon)],
             capture_output=True, check=True, encoding="utf-8", timeout=_VALGRIND_SECONDS,
             env=clean_environment({"PYTHONHASHSEED": "0"}),
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -28,20 +29,30 @@ _MOST_CALLS = 5000
 @metric("status", Scope.FLEET)
 def status(turn: Turn, fleet: Fleet) -> None:
     """The command that shows all processes, from its start to its end."""
-    command = fleet.peer.status(fleet.programs[:1])
+    commands = {"status": fleet.peer.status(fleet.programs[:1])}
+    try:
+        if by_pip := fleet.peer.status_by_pip():
+            commands["status, pip"] = by_pip
+    except NotMeasuredError as error:
+        turn.skip(error)
     deadline = time.monotonic() + turn.effort.seconds
     for number in range(turn.effort.samples):
-        begun = time.monotonic()
-        if number and begun > deadline:
+        if number and time.monotonic() > deadline:
             return
-        done = subprocess.run(
-            command, capture_output=True, check=False, encoding="utf-8",
-            env=environment(), timeout=_STATUS_SECONDS,
-        )  # fmt: skip
-        turn.add("status", "ms", (time.monotonic() - begun) * 1000)
-        shown = fleet.peer.count_running(done.stdout)
-        if shown < fleet.count:
-            raise WrongResultError(f"status shows {shown} of {fleet.count}: {done.stderr[-500:]}")
+        for name, command in commands.items():
+            _status(turn, fleet, name, command)
+
+
+def _status(turn: Turn, fleet: Fleet, name: str, command: Sequence[str]) -> None:
+    begun = time.monotonic()
+    done = subprocess.run(
+        command, capture_output=True, check=False, encoding="utf-8",
+        env=environment(), timeout=_STATUS_SECONDS,
+    )  # fmt: skip
+    turn.add(name, "ms", (time.monotonic() - begun) * 1000)
+    shown = fleet.peer.count_running(done.stdout)
+    if shown < fleet.count:
+        raise WrongResultError(f"{name} shows {shown} of {fleet.count}: {done.stderr[-500:]}")
 
 
 @metric("rpc", Scope.FLEET)

@@ -198,6 +198,10 @@ class Peer(ABC):
     def status(self, programs: Sequence[Program]) -> list[str]:
         """Return the command that shows every process."""
 
+    def status_by_pip(self) -> list[str] | None:
+        """Return the same as pip installs it, where that is another way to have it."""
+        return None
+
     def count_running(self, shown: str) -> int:
         """Return how many processes the output of `status` shows as up."""
         return shown.count("RUNNING")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import subprocess
-import sys
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from benchmarks import installed
 from benchmarks.peers.base import Peer, Program
-
-BIN = Path(sys.executable).parent
+from benchmarks.worker import NotMeasuredError
 
 _FRAME = """\
 [supervisord]
@@ -42,6 +42,11 @@ class IniPeer(Peer):
 
     commands: ClassVar[tuple[str, str]]
 
+    @staticmethod
+    @abstractmethod
+    def bin() -> Path:
+        """Return the folder of its commands, as its users have them."""
+
     @property
     def ini(self) -> Path:
         """The configuration file."""
@@ -65,11 +70,11 @@ class IniPeer(Peer):
         )
 
     def launch(self) -> list[str]:
-        return [str(BIN / self.commands[0]), "-n", "-c", str(self.ini)]
+        return [str(self.bin() / self.commands[0]), "-n", "-c", str(self.ini)]
 
     def ctl(self, *words: str) -> list[str]:
         """Return a command of the client."""
-        return [str(BIN / self.commands[1]), "-c", str(self.ini), *words]
+        return [str(self.bin() / self.commands[1]), "-c", str(self.ini), *words]
 
     def status(self, programs: Sequence[Program]) -> list[str]:
         return self.ctl("status")
@@ -89,6 +94,14 @@ class Sdsuper(IniPeer):
     title = f"sdsuper {importlib.metadata.version('sdsuper')}"
     commands = ("sdsuperd", "sdsuperctl")
 
+    @staticmethod
+    def bin() -> Path:
+        return installed.packaged()
+
+    def status_by_pip(self) -> list[str]:
+        folder = installed.by_pip(str(installed.ROOT))
+        return [str(folder / self.commands[1]), "-c", str(self.ini), "status"]
+
 
 class Supervisor(IniPeer):
     """What we replace."""
@@ -98,9 +111,17 @@ class Supervisor(IniPeer):
     most = 1000
     title = "Supervisor"
 
+    @staticmethod
+    def bin() -> Path:
+        return installed.by_pip(f"supervisor=={importlib.metadata.version('supervisor')}")
+
     @classmethod
     def missing(cls) -> str:
-        if not (BIN / cls.commands[0]).exists():
+        try:
+            cls.bin()
+        except importlib.metadata.PackageNotFoundError:
             return "run scripts/prepare venv"
+        except NotMeasuredError as error:
+            return str(error)
         cls.title = f"Supervisor {importlib.metadata.version('supervisor')}"
         return ""
