@@ -335,6 +335,7 @@ class Client:
         password: The same.
 
     Attributes:
+        server: What the server called itself when it answered last, empty for nothing.
         is_gone: Whether the server went away while a stream was read, and did not come back.
     """
 
@@ -348,6 +349,7 @@ class Client:
             token = binascii.b2a_base64(pair, newline=False).decode()
             self._authorization = f"Authorization: Basic {token}\r\n"
         self._sock: _socket.socket | None = None
+        self.server = ""
         self.is_gone = False
 
     def call(self, method: str, *params: object) -> Value:
@@ -378,6 +380,7 @@ class Client:
             raise _refused(where, reply)
         if not reply.keeps_alive:
             self.close()
+        self.server = reply.headers.get("server", "")
         return codec.loads_response(data)
 
     def stream(self, path: str) -> Stream:

@@ -1,4 +1,4 @@
-"""Replies that carry a list of like structs, or one plain value, read by splitting text.
+"""Replies that carry like structs, columns, or one plain value, read by splitting text.
 
 `status` asks for a struct of fourteen members for each process. An XML parser calls us for each of
 its elements: 55 us a process. Servers write such replies in one shape, which a few splits of the
@@ -22,6 +22,11 @@ ROWS_HEAD = "<array><data>\n<value><struct>\n<member>\n<name>"
 ROWS_TAIL = "</value>\n</member>\n</struct></value>\n</data></array>"
 NEXT_ROW = "</value>\n</member>\n</struct></value>\n<value><struct>\n<member>\n<name>"
 NEXT_CELL = "</value>\n</member>\n<member>\n<name>"
+COLUMNS_HEAD = "<struct>\n<member>\n<name>"
+COLUMNS_TAIL = "</string></value>\n</data></array></value>\n</member>\n</struct>"
+NEXT_COLUMN = "</string></value>\n</data></array></value>\n</member>\n<member>\n<name>"
+COLUMN_NAMED = "</name>\n<value><array><data>\n<value><string>"
+NEXT_TEXT = "</string></value>\n<value><string>"
 BETWEEN = "\0"
 """Joins the cells of a column: no document holds it."""
 
@@ -49,6 +54,8 @@ def read_plain(data: bytes, scalars: Scalars) -> Any:
             return None
         if text.startswith(ROWS_HEAD) and text.endswith(ROWS_TAIL):
             return _rows(text[len(ROWS_HEAD) : -len(ROWS_TAIL)], scalars)
+        if text.startswith(COLUMNS_HEAD) and text.endswith(COLUMNS_TAIL):
+            return _columns(text[len(COLUMNS_HEAD) : -len(COLUMNS_TAIL)])
         kind = text[1:].partition(">")[0]
         before, after = f"<{kind}>", f"</{kind}>"
         if kind not in scalars or not text.startswith(before) or not text.endswith(after):
@@ -82,6 +89,18 @@ def _rows(text: str, scalars: Scalars) -> list[dict[str, Any]] | None:
         names.append(name)
         columns.append(values)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _columns(text: str) -> dict[str, list[str]] | None:
+    """Read a struct of arrays of text: a text for each row in each of them."""
+    columns = {}
+    for column in text.split(NEXT_COLUMN):
+        name, named, cells = column.partition(COLUMN_NAMED)
+        values = _values(cells.split(NEXT_TEXT), str)
+        if not named or values is None or "<" in name or "&" in name:
+            return None
+        columns[name] = values
+    return columns
 
 
 def _values(texts: list[str], scalar: Callable[[str], Any]) -> list[Any] | None:

@@ -8,7 +8,8 @@ hundreds of processes every second costs little.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from sdsuper.config.model import Autorestart, ChannelConfig, GroupConfig, ProcessConfig
 from sdsuper.core.process import Process
@@ -127,20 +128,23 @@ _MARK = "{uptime}"
 
 _NOW = dumps_members({"now": 0}).replace(b"0", _HOLE)
 _ARRAY_HEAD, _ARRAY_TAIL = dumps_value([Raw(_HOLE)]).split(_HOLE + b"\n")
+_COLUMN_HEAD, _COLUMN_TAIL = dumps_members({"description": [Raw(_HOLE)]}).split(_HOLE + b"\n")
+_TOLD = dumps_members({"description": Raw(_HOLE)})
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A process as it goes over the wire.
+class _Written(NamedTuple):
+    """What is kept of a process as it goes over the wire.
 
     Attributes:
         process: The value that was written.
         lost: Events that its pool had dropped.
-        parts: The text around `now` and, where there are three, around the uptime; a line.
+        since: The moment that its uptime counts from, None where none is shown.
+        parts: The text around what changes by itself.
     """
 
     process: Process
     lost: int
+    since: float | None
     parts: list[bytes]
 
 
@@ -149,7 +153,9 @@ class InfoCache:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._written: dict[Namespec, _Written] = {}
+        self._infos = _Kept(daemon, _info)
+        self._descriptions = _Kept(daemon, _line)
+        self._columns: tuple[list[Namespec], bytes] = ([], b"")
 
     def one(self, name: Namespec) -> Raw:
         """Return the struct of a process that exists."""
@@ -158,47 +164,121 @@ class InfoCache:
     def all(self) -> Raw:
         """Return an array of the structs of all processes, by group and name."""
         names = sorted(self._daemon.manager.processes)
-        if len(self._written) > len(names):
-            self._written.clear()
         return Raw(b"".join([_ARRAY_HEAD, *self._texts(names), _ARRAY_TAIL]))
 
-    def _texts(self, names: Iterable[Namespec]) -> list[bytes]:
-        processes = self._daemon.manager.processes
-        written = self._written
+    def _texts(self, names: Sequence[Namespec]) -> list[bytes]:
         now = self._daemon.now()
         seconds = b"%d" % min(int(now.wall), INT_MAX)
-        uptimes = _Uptimes()
-        losses = self._daemon.pools.losses()
+        uptimes = _Uptimes(now)
         texts: list[bytes] = []
+        for _, _, since, parts in self._infos.of(names, now):
+            if since is None:
+                texts += (parts[0], seconds, parts[1])
+            else:
+                texts += (parts[0], seconds, parts[1], uptimes.text(since), parts[2])
+        return texts
+
+    def columns(self) -> Raw:
+        """Return what `status` shows of all processes, in the same order: a struct of columns."""
+        processes = self._daemon.manager.processes
+        names = sorted(processes)
+        now = self._daemon.now()
+        uptimes = _Uptimes(now)
+        written = self._descriptions.count
+        texts = [_COLUMN_HEAD]
+        for _, _, since, parts in self._descriptions.of(names, now):
+            texts += parts if since is None else (parts[0], uptimes.text(since), parts[1])
+        texts.append(_COLUMN_TAIL)
+        if names != self._columns[0] or written != self._descriptions.count:
+            lasting = {
+                "group": [name.group for name in names],
+                "name": [name.process for name in names],
+                "statename": [processes[name].state.name for name in names],
+            }
+            self._columns = names, dumps_members(lasting)
+        return join_struct(self._columns[1], *texts)
+
+
+class _Kept:
+    """A text of each process, written again only where the process is another value.
+
+    Args:
+        daemon: Whose processes.
+        write: Returns the parts of the text of one.
+
+    Attributes:
+        count: How many texts were written so far.
+    """
+
+    def __init__(
+        self, daemon: Daemon, write: Callable[[Daemon, Process, Instant, int], list[bytes]]
+    ) -> None:
+        self.count = 0
+        self._daemon = daemon
+        self._write = write
+        self._written: dict[Namespec, _Written] = {}
+
+    def of(self, names: Sequence[Namespec], now: Instant) -> list[_Written]:
+        """Return the texts of processes that exist, in order."""
+        processes = self._daemon.manager.processes
+        written = self._written
+        if len(written) > len(processes):
+            written.clear()
+        losses = self._daemon.pools.losses()
+        found = []
         for name in names:
             process = processes[name]
             lost = losses.get(name.group, 0) if losses else 0
             kept = written.get(name)
             if kept is None or kept.process is not process or kept.lost != lost:
-                kept = written[name] = _write(process, log_paths(self._daemon, name), now, lost)
-            parts = kept.parts
-            texts += (parts[0], seconds, parts[1])
-            if len(parts) > 2:
-                texts += (uptimes[_uptime(process, now)], parts[2])
-        return texts
+                self.count += 1
+                parts = self._write(self._daemon, process, now, lost)
+                kept = written[name] = _Written(process, lost, _since(process), parts)
+            found.append(kept)
+        return found
 
 
-class _Uptimes(dict[int, bytes]):
-    """Seconds -> text; programs that were started together share it."""
+class _Uptimes:
+    """The texts of uptimes at a moment; programs that were started together share one."""
 
-    def __missing__(self, seconds: int) -> bytes:
-        text = self[seconds] = _duration(seconds).encode()
+    def __init__(self, now: Instant) -> None:
+        self._now = now.mono
+        self._texts: dict[int, bytes] = {}
+
+    def text(self, since: float) -> bytes:
+        """Return how long a program has been up that was started at a moment."""
+        seconds = int(self._now - since)
+        text = self._texts.get(seconds)
+        if text is None:
+            text = self._texts[seconds] = _duration(max(0, seconds)).encode()
         return text
 
 
-def _write(process: Process, paths: LogPaths, now: Instant, lost: int) -> _Written:
-    running = process.state is ProcessState.RUNNING
-    description = _running(process, _MARK, lost) if running else describe(process, now)
-    told = dumps_members({"description": description})
-    if running:
-        told = told.replace(_MARK.encode(), _HOLE, 1)
-    text = join_struct(dumps_members(_lasting(process, paths)), _NOW, told) + b"\n"
-    return _Written(process, lost, text.split(_HOLE))
+def _since(process: Process) -> float | None:
+    """Return the moment that the uptime of a process counts from, None where none is shown."""
+    if process.state is not ProcessState.RUNNING or process.started is None:
+        return None
+    return process.started.mono
+
+
+def _info(daemon: Daemon, process: Process, now: Instant, lost: int) -> list[bytes]:
+    """Return the line of a struct, in parts around the present moment and, if any, the uptime."""
+    lasting = _lasting(process, log_paths(daemon, process.name))
+    told = _TOLD.replace(_HOLE, _description(process, now, lost))
+    text: bytes = join_struct(dumps_members(lasting), _NOW, told)
+    return (text + b"\n").split(_HOLE)
+
+
+def _line(_daemon: Daemon, process: Process, now: Instant, lost: int) -> list[bytes]:
+    """Return the line of a description, in two parts around an uptime or in one without."""
+    return (_description(process, now, lost) + b"\n").split(_HOLE)
+
+
+def _description(process: Process, now: Instant, lost: int) -> bytes:
+    if _since(process) is None:
+        return dumps_value(describe(process, now, lost))
+    text: bytes = dumps_value(_running(process, _MARK, lost))
+    return text.replace(_MARK.encode(), _HOLE, 1)
 
 
 def log_paths(daemon: Daemon, name: Namespec) -> LogPaths:

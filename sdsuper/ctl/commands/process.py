@@ -19,6 +19,9 @@ DOWN_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
 """The names of STOPPED_STATES; a test holds them to it. Its module takes 5 ms to import."""
 
 
+OUR_SERVER = "sdsuper"
+"""What sdsuperd calls itself over HTTP; a proxy in between may hide it."""
+
 LAST_OUTPUT_BYTES = 2048
 """What `why` reads of a channel that is in the journal alone."""
 
@@ -156,7 +159,7 @@ def _apply_to_one(control: Control, verb: Verb, group: str, name: str, *params: 
 )
 def status(control: Control, words: list[str]) -> None:
     """Show state and description of processes."""
-    infos: list[ProcessInfo] = control.call("getAllProcessInfo")
+    infos = _infos(control)
     if words and "all" not in words:
         infos = _select(control, infos, words)
     if control.settings.json:
@@ -165,6 +168,24 @@ def status(control: Control, words: list[str]) -> None:
         control.print(render.status_table(infos))
     if any(info["statename"] in DOWN_STATES for info in infos):
         control.fail(Status.DOWN)
+
+
+def _infos(control: Control) -> list[ProcessInfo]:
+    """Return what is shown of every process, in whole where JSON is.
+
+    Ours tells just that in a fourteenth of the bytes; an older one of ours does not know how.
+    """
+    if control.client.server == OUR_SERVER and not control.settings.json:
+        try:
+            columns: Any = control.client.call("sdsuper.getStatus")
+        except Fault as error:
+            if error.code != FaultCode.UNKNOWN_METHOD:
+                raise
+        else:
+            rows: Any = zip(*columns.values(), strict=True)
+            return [dict(zip(columns, row, strict=True)) for row in rows]  # type: ignore[misc]
+    infos: list[ProcessInfo] = control.call("getAllProcessInfo")
+    return infos
 
 
 def _select(control: Control, infos: list[ProcessInfo], words: list[str]) -> list[ProcessInfo]:

@@ -38,9 +38,11 @@ class FakeClient:
     Attributes:
         calls: What was called, in order, without the upcheck.
         streams: Answers by path.
+        server: What it calls itself.
     """
 
     def __init__(self, answers: dict[str, Any], streams: dict[str, Any] | None = None) -> None:
+        self.server = "Medusa/1.12"
         self._answers = {"getVersion": "3.0", **answers}
         self.streams = streams or {}
         self.calls: list[tuple[Any, ...]] = []

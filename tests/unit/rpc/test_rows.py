@@ -21,6 +21,9 @@ ROWS = st.lists(
     st.fixed_dictionaries({"name": TEXTS, "start": st.integers(0, 9), "description": CELLS}),
     max_size=5,
 )
+COLUMNS = st.dictionaries(
+    TEXTS | st.sampled_from(NAMES), st.lists(TEXTS, max_size=4) | CELLS, max_size=4
+)
 LOOSE = st.lists(st.dictionaries(st.sampled_from(NAMES), CELLS, max_size=3), max_size=4)
 
 
@@ -43,7 +46,7 @@ def agrees(data: bytes) -> bool:
     return True
 
 
-@given(ROWS | LOOSE | CELLS)
+@given(ROWS | COLUMNS | LOOSE | CELLS)
 def test_what_is_read_is_what_the_parser_reads(value: Any) -> None:
     agrees(codec.dumps_response(value))
     theirs = xmlrpc.client.dumps((value,), methodresponse=True).encode()
@@ -55,9 +58,9 @@ def test_what_is_read_is_what_the_parser_reads(value: Any) -> None:
         agrees(theirs)
 
 
-@given(ROWS, st.data())
-def test_a_damaged_reply_is_read_alike_or_left(rows: list[dict[str, Any]], data: Any) -> None:
-    whole = codec.dumps_response(rows)
+@given(ROWS | COLUMNS, st.data())
+def test_a_damaged_reply_is_read_alike_or_left(value: Any, data: Any) -> None:
+    whole = codec.dumps_response(value)
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, min(len(whole), start + 40)))
     put = data.draw(st.sampled_from([b"", b"<", b"&", b"\0", b"\r", b"\xff", b"<!--x-->", b"x"]))
@@ -84,6 +87,23 @@ def test_the_usual_replies_are_read(count: int) -> None:
     ):
         assert agrees(data)
         assert codec.loads_response(data) == rows
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_columns_are_read(count: int) -> None:
+    columns = {"name": [f"p & {number}" for number in range(count)], "text": ["<"] * count}
+    data = codec.dumps_response(columns)
+    assert agrees(data)
+    assert codec.loads_response(data) == columns
+
+
+@pytest.mark.parametrize(
+    "columns", [{}, {"a": []}, {"a": ["x"], "b": []}, {"a": [1]}, {"a": "x"}, {"a&b": ["x"]}]
+)
+def test_what_is_no_column_is_left_to_the_parser(columns: dict[str, Any]) -> None:
+    data = codec.dumps_response(columns)
+    assert read_plain(data, codec.SCALARS) is None
+    assert codec.loads_response(data) == columns
 
 
 @pytest.mark.parametrize("value", ["3.0", "", 4711, True, -1])

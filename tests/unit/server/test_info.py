@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,8 +130,17 @@ def test_what_is_kept_never_differs_from_what_is() -> None:
             for name in names
         ]
 
+    def columns() -> object:
+        told: Any = loads_response(dumps_response(cache.columns()))
+        return [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
+
+    def true_columns() -> object:
+        keys = ("group", "name", "statename", "description")
+        return [{key: item[key] for key in keys} for item in true()]  # type: ignore[attr-defined]
+
     assert [re.sub("^.*<name>", "", item["name"]) for item in true()] == ["a", "x", "y"]  # type: ignore[attr-defined]
     assert shown() == true()
+    assert columns() == true_columns()
     for step in (
         lambda: fake.advance(0.2),
         lambda: fake.advance(1.0),
@@ -142,6 +152,7 @@ def test_what_is_kept_never_differs_from_what_is() -> None:
     ):
         step()
         assert shown() == true()
+        assert columns() == true_columns()
 
 
 def test_times_after_2038_are_capped_on_the_wire() -> None:
@@ -187,3 +198,8 @@ def test_what_a_pool_dropped_is_shown_behind_its_listeners() -> None:
     assert shown() == ["", ""]
     fake.pools.losses = lambda: {"a": 3}
     assert shown() == [", 3 events dropped", ""]
+    columns: Any = loads_response(dumps_response(cache.columns()))
+    assert [text.partition(", uptime ")[2] for text in columns["description"]] == [
+        "0:00:00, 3 events dropped",
+        "0:00:00",
+    ]

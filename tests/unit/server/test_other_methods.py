@@ -15,7 +15,8 @@ from sdsuper.config.diff import Changes
 from sdsuper.config.model import Autorestart, ChannelConfig
 from sdsuper.core.facts import StartRequested
 from sdsuper.errors import UsageError
-from sdsuper.rpc.faults import FaultCode
+from sdsuper.rpc.codec import dumps_response, loads_response
+from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.registry import Registry, method
 from sdsuper.values import Level
 from tests.unit.server.calls import Caller, group, outcome, program, result, settle, solo
@@ -40,6 +41,27 @@ def test_who_the_daemon_is() -> None:
     assert call(caller, "getPID") == os.getpid()
     assert call(caller, "getState") == {"statecode": 1, "statename": "RUNNING"}
     assert caller.registry.call("sdsuper.getVersion", []) == __version__
+
+
+def test_what_status_shows_is_told_in_columns() -> None:
+    caller = Caller(solo("b"), solo("a"))
+    told = loads_response(dumps_response(caller.registry.call("sdsuper.getStatus", [])))
+    assert told == {
+        "group": ["a", "b"],
+        "name": ["a", "b"],
+        "statename": ["STOPPED", "STOPPED"],
+        "description": ["Not started", "Not started"],
+    }
+
+
+def test_what_a_plugin_tells_of_all_processes_is_not_told_by_us() -> None:
+    every = Caller().registry
+    without = {
+        name: each for name, each in every.methods.items() if not name.startswith("supervisor.")
+    }
+    with pytest.raises(Fault) as told:
+        Registry(every.daemon, without).call("sdsuper.getStatus", [])
+    assert told.value.code == FaultCode.UNKNOWN_METHOD
 
 
 def test_what_is_taken_is_told_of_what_runs() -> None:

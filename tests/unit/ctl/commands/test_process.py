@@ -9,7 +9,7 @@ import pytest
 
 from sdsuper.core.process import Process
 from sdsuper.core.states import STOPPED_STATES
-from sdsuper.ctl.commands.process import DOWN_STATES
+from sdsuper.ctl.commands.process import DOWN_STATES, OUR_SERVER
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.history import history_info
 from sdsuper.values import Namespec
@@ -17,6 +17,9 @@ from tests.unit.core.builders import at, process_config
 from tests.unit.ctl.fakes import Session, process, result
 
 INFOS = [process("a"), process("b", "g", "STARTING"), process("c", "g", "BACKOFF")]
+COLUMNS = {
+    key: [info[key] for info in INFOS] for key in ("group", "name", "statename", "description")
+}
 A = "a                                RUNNING   pid 7, uptime 0:00:05\n"
 B = "g:b                              STARTING  \n"
 C = "g:c                              BACKOFF   \n"
@@ -42,6 +45,32 @@ def test_down_means_what_the_core_means() -> None:
 )
 def test_status(line: str, out: str, status: int) -> None:
     assert Session({"getAllProcessInfo": INFOS}).run(line) == (out, status)
+    ours = Session({"sdsuper.getStatus": COLUMNS})
+    ours.client.server = OUR_SERVER
+    assert ours.run(line) == (out, status)
+
+
+def test_an_older_daemon_of_ours_is_asked_for_all() -> None:
+    unknown = Fault(FaultCode.UNKNOWN_METHOD)
+    session = Session({"getAllProcessInfo": INFOS, "sdsuper.getStatus": unknown})
+    session.client.server = OUR_SERVER
+    assert session.run("status") == (A + B + C, 0)
+    assert session.client.calls == [("sdsuper.getStatus",), ("getAllProcessInfo",)]
+
+
+def test_a_daemon_that_shuts_down_says_so_once() -> None:
+    session = Session({"sdsuper.getStatus": Fault(FaultCode.SHUTDOWN_STATE)})
+    session.client.server = OUR_SERVER
+    out, status = session.run("status")
+    assert out.startswith("error: <class 'xmlrpc.client.Fault'>, <Fault 6: 'SHUTDOWN_STATE'>")
+    assert status == 1
+
+
+def test_json_shows_what_only_the_whole_structs_have() -> None:
+    session = Session({"getAllProcessInfo": INFOS}, json=True)
+    session.client.server = OUR_SERVER
+    out, _ = session.run("status a")
+    assert json.loads(out)[0]["pid"] == INFOS[0]["pid"]
 
 
 USAGE = [
