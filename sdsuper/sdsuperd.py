@@ -13,13 +13,14 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sdsuper import SUPERVISOR_VERSION, __version__
 from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
 from sdsuper.config.model import Config, DaemonConfig, Note, Ready
+from sdsuper.config.servers import is_main
 from sdsuper.config.strict import refuse_unsafe
 from sdsuper.core.process import STRAYS_GRACE_MIN
 from sdsuper.core.states import ManagerState
@@ -34,23 +35,25 @@ from sdsuper.daemon.plugins import MODULES
 from sdsuper.daemon.records import cgroups_of, restored_config
 from sdsuper.daemon.reload import Source, refusal
 from sdsuper.errors import ConfigError, HandoverError, SdsuperError, StartError, UsageError
-from sdsuper.handover.codec import codec_of
+from sdsuper.handover.codec import Codec, codec_of
 from sdsuper.logs.auto import clean_auto_logs
 from sdsuper.logs.journal import ADDRESS, JOURNAL
 from sdsuper.server.kept import KeptSockets, server_address
-from sdsuper.server.registry import build_registry, startup_notes
 from sdsuper.server.sockets import (
     Listener,
     control_server,
     open_control,
     open_listeners,
     server_url,
+    startup_notes,
 )
-from sdsuper.server.web import Client, WebServer
 from sdsuper.systemd import fdstore
 from sdsuper.systemd.notify import Notifier, status
 from sdsuper.systemd.sockets import Passed, passed, runtime_directory
 from sdsuper.values import Level
+
+if TYPE_CHECKING:
+    from sdsuper.server.web import Client, WebServer
 
 PIDFDS_VARIABLE = "SDSUPER_PIDFDS"
 """Set to 0 it forces the way of kernels without pidfds: exits are told by SIGCHLD alone."""
@@ -90,6 +93,7 @@ def error_text(error: SdsuperError, program: str) -> str:
 
 def _run(program: str, words: Sequence[str]) -> int:
     if words[:1] == [reexec.CHECK]:
+        _import_server()
         succession.check_descriptor(reexec.descriptor_of(words[1:]))
         return 0
     command_line = parse_command_line(words)
@@ -104,6 +108,18 @@ def _run(program: str, words: Sequence[str]) -> int:
 
         return config_group(command_line.words, command_line, MODULES)
     return _supervise(program, command_line)
+
+
+def _import_server() -> None:
+    """Import what answers clients: programs need not wait for it when they are started.
+
+    It is a third of all that is imported. All of it is there before anybody is told that the daemon
+    is up: from then on other files may take the place of ours at any time.
+    """
+    from sdsuper.server import registry, web
+
+    assert web
+    registry.declared_methods()
 
 
 def _supervise(program: str, command_line: CommandLine) -> int:
@@ -346,7 +362,6 @@ def _run_once(
 
 _LOCK, _PARENT, _LISTENER, _LISTENERS = "lock/", "parent", "listener/", "listeners"
 _CLIENT, _CLIENTS = "client/", "clients"
-_CLIENTS_CODEC = codec_of(dict[str, Client])
 
 
 def _is_kept() -> bool:
@@ -367,11 +382,20 @@ def _hand_on_listeners(left: Inheritance, kept: KeptSockets) -> None:
         kept.hand_on(address, fd, lasts=lasts)
 
 
+def _clients_codec() -> Codec[dict[str, Client]]:
+    from sdsuper.server.web import Client
+
+    return codec_of(dict[str, Client])
+
+
 def _handed_clients(left: Inheritance) -> Sequence[tuple[Client, int]]:
     """Return the clients of the daemon whose successor we are, and their sockets."""
     fds = _taken(left, _CLIENT)
+    if not fds:
+        return ()
+    told = left.records.get(_CLIENTS, {})
     try:
-        known: dict[str, Client] = _CLIENTS_CODEC.decode(left.records.get(_CLIENTS, {}), _CLIENTS)
+        known = _clients_codec().decode(told, _CLIENTS)
     except HandoverError as error:  # they can connect again
         left.notes.append(str(error))
         known = {}
@@ -445,12 +469,8 @@ async def _serve(
     signals.install(daemon)
     eventloop.get_running_loop().set_exception_handler(daemon.report_stray_exception)
     config = daemon.config
-    registry = build_registry(daemon)
-    daemon.pools.shown = registry.shown
     for note in startup_notes(config.servers, config.rpcinterfaces):
         daemon.report(note.level, note.message)
-    web = WebServer(daemon, listeners, registry)
-    daemon.on_reopen.append(web.check_sockets)
     if not pidfile.is_ours:
         pidfile.write(daemon.report)
     service = daemon.service
@@ -458,8 +478,19 @@ async def _serve(
         service.on_up = functools.partial(parent.release, 0)
         if daemon.settings.ready is Ready.STARTED:
             parent.release(0)
+    # The code of others is called before anything is started, as it expects.
+    web = None if all(map(is_main, config.rpcinterfaces)) else _web_server(daemon, listeners)
     # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
+    try:
+        web = web or _web_server(daemon, listeners)
+    except Exception:  # a part of our own code is missing: nobody would look after the programs
+        daemon.request_shutdown()
+        await daemon.finished()
+        signals.uninstall()
+        daemon.close()
+        raise
+    daemon.announce()
     try:
         if read_later is not None:
             for _ in range(2):  # the pipes have waited for this daemon: they come first
@@ -485,6 +516,19 @@ async def _serve(
     return Outcome(daemon.state is ManagerState.RESTARTING, service.up)
 
 
+def _web_server(daemon: Daemon, listeners: Sequence[Listener]) -> WebServer:
+    """Return what answers clients, on sockets that listen already."""
+    _import_server()
+    from sdsuper.server.registry import build_registry
+    from sdsuper.server.web import WebServer
+
+    registry = build_registry(daemon)
+    daemon.pools.shown = registry.shown
+    web = WebServer(daemon, listeners, registry)
+    daemon.on_reopen.append(web.check_sockets)
+    return web
+
+
 def _succeed(
     daemon: Daemon,
     web: WebServer,
@@ -507,7 +551,7 @@ def _succeed(
     # What comes from here on is the successor's: the kernel holds it.
     signals.uninstall()
     limits.close()
-    told = _CLIENTS_CODEC.encode({str(number): each for number, (each, _) in enumerate(clients)})
+    told = _clients_codec().encode({str(number): each for number, (each, _) in enumerate(clients)})
     daemon.succeed({_LISTENERS: known, _CLIENTS: told}, fds)
     limits.raise_own()
     signals.install(daemon)

@@ -58,6 +58,11 @@ MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
 _OWN_MODULE = "supervisor.rpcinterface:"
 
 
+def is_main(interface: RpcInterfaceConfig) -> bool:
+    """Whether an interface is our own, and no plugin."""
+    return interface.factory == MAIN_FACTORY
+
+
 class PluginModules(Protocol):
     """How to get at the modules of plugins, which run whatever their authors wrote."""
 

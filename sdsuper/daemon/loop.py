@@ -220,6 +220,9 @@ class Daemon:
         self.service.starting(self._health)
         self.keeper.begin()
         self.submit(DaemonStarted())
+
+    def announce(self) -> None:
+        """Tell whoever started the daemon how far it is: clients can be answered from now on."""
         self.service.started()
 
     def _open_stage(self) -> None:
@@ -264,7 +267,6 @@ class Daemon:
         self._executor.settle(manager)
         self._drain()
         self.child_ended()
-        self.service.started()
 
     def _counted(self) -> str:
         alive = sum(1 for process in self.manager.processes.values() if process.pid)

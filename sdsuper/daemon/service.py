@@ -100,6 +100,7 @@ class Service:
         self._timer: eventloop.TimerHandle | None = None
         self._heartbeat: Heartbeat | None = None
         self._choosing: eventloop.Handle | None = None
+        self._started = False
         self._resumed = False
 
     # --- what a successor needs ---------------------------------------------------------------
@@ -154,7 +155,11 @@ class Service:
             self._heartbeat = Heartbeat(period, self._notifier, health, self._report)
 
     def started(self) -> None:
-        """Everything that starts by itself was started, or is gone on with."""
+        """Everything that starts by itself was started, or is gone on with; clients are served.
+
+        Nobody is told before that the daemon is up, however fast its programs are.
+        """
+        self._started = True
         if self._ending:
             if self._resumed:
                 self.end_resumed()
@@ -236,7 +241,7 @@ class Service:
         """Draw the consequences: the daemon is up, or its start has failed."""
         if self.failure is not None:
             self._shut_down()
-        elif self._start is not None and not self._start.waiting:
+        elif self._started and self._start is not None and not self._start.waiting:
             self._tell_up()
 
     def _tell_up(self) -> None:

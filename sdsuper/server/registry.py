@@ -15,8 +15,7 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
-from sdsuper.config.servers import MAIN_FACTORY
+from sdsuper.config.servers import is_main
 from sdsuper.core.events import Event
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
@@ -24,7 +23,6 @@ from sdsuper.dataclass import dataclass
 from sdsuper.rpc.faults import Fault, FaultCode, name_of
 from sdsuper.server.documentation import Documentation, parse
 from sdsuper.server.info import InfoCache
-from sdsuper.values import Level
 
 if TYPE_CHECKING:
     from sdsuper.server.facade import Supervisord
@@ -216,7 +214,7 @@ class Registry:
 
 def build_registry(daemon: Daemon) -> Registry:
     """Collect the methods that the configuration in force asks for."""
-    main = [interface for interface in daemon.config.rpcinterfaces if _is_main(interface)]
+    main = [interface for interface in daemon.config.rpcinterfaces if is_main(interface)]
     offered: dict[str, Method] = {}
     for item in declared_methods():
         for name in item.names:
@@ -226,7 +224,7 @@ def build_registry(daemon: Daemon) -> Registry:
             else:
                 offered[name] = item
     registry = Registry(daemon, offered)
-    plugins = [each for each in daemon.config.rpcinterfaces if not _is_main(each)]
+    plugins = [each for each in daemon.config.rpcinterfaces if not is_main(each)]
     if plugins:  # nothing of this is imported where there are none
         from sdsuper.server.plugins import load_plugins
 
@@ -241,27 +239,6 @@ def declared_methods() -> list[Method]:
     modules = (daemon, process, config, logs, system, sdsuper, update)
     declared = [item for module in modules for item in vars(module).values()]
     return [item for item in declared if isinstance(item, Method)]
-
-
-def _is_main(interface: RpcInterfaceConfig) -> bool:
-    return interface.factory == MAIN_FACTORY
-
-
-def startup_notes(
-    servers: Iterable[ServerConfig], interfaces: Sequence[RpcInterfaceConfig]
-) -> list[Note]:
-    """Return what the daemon's log says when the servers are opened (Supervisor's lines)."""
-    notes: list[Note] = []
-    for server in servers:
-        notes += [
-            Note(Level.INFO, f"RPC interface {interface.name!r} initialized")
-            for interface in interfaces
-            if _is_main(interface)
-        ]
-        if not server.username:
-            message = f"Server {server.section!r} running without any HTTP authentication checking"
-            notes.append(Note(Level.CRITICAL, message))
-    return notes
 
 
 # -- arguments -------------------------------------------------------------------------------------

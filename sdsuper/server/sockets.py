@@ -15,9 +15,10 @@ import pwd
 import socket
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sdsuper.config.model import ServerConfig
+from sdsuper.config.model import Note, RpcInterfaceConfig, ServerConfig
+from sdsuper.config.servers import is_main
 from sdsuper.daemon.setup import ALREADY_RUNNING
 from sdsuper.daemon.socketfile import file_identity, remove
 from sdsuper.errors import UsageError
@@ -330,3 +331,20 @@ def _answers(path: str) -> bool:
         except OSError as error:
             return error.errno != errno.ELOOP
         return True
+
+
+def startup_notes(
+    servers: Iterable[ServerConfig], interfaces: Sequence[RpcInterfaceConfig]
+) -> list[Note]:
+    """Return what the daemon's log says when the servers are opened (Supervisor's lines)."""
+    notes: list[Note] = []
+    for server in servers:
+        notes += [
+            Note(Level.INFO, f"RPC interface {interface.name!r} initialized")
+            for interface in interfaces
+            if is_main(interface)
+        ]
+        if not server.username:
+            message = f"Server {server.section!r} running without any HTTP authentication checking"
+            notes.append(Note(Level.CRITICAL, message))
+    return notes

@@ -95,6 +95,7 @@ def test_whatever_goes_wrong_when_new_code_is_asked_ends_the_reload(
     async def scenario() -> None:
         daemon = Daemon(Source(lambda: config, config), log, systemd, DescriptorLimit(), None)
         daemon.start()
+        daemon.announce()
         systemd.messages.clear()
         asked = patch.object(reexec, "ask", side_effect=error)
         with asked, pytest.raises(HandoverError, match=told):
@@ -121,6 +122,7 @@ def test_a_shutdown_that_ends_while_a_successor_cannot_be_executed_is_the_end(
             command=nowhere,
         )  # fmt: skip
         daemon.start()
+        daemon.announce()
         with patch.object(reexec, "ask"):
             await daemon.make_way()
         assert await daemon.finished() is End.SUCCESSION

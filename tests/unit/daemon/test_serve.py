@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import signal
 import socket
 import sys
@@ -13,9 +14,11 @@ import termios
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from sdsuper import sdsuperd
 from sdsuper.config.load import load
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
@@ -59,13 +62,14 @@ def own_address(number: int) -> str:
     return f"127.{high}.{low}.{number + 1}:9001"
 
 
-def serve(directory: Path, meanwhile: Meanwhile) -> bool:
-    """Let a daemon without programs live; return whether it wants to start anew."""
+def serve(directory: Path, meanwhile: Meanwhile, programs: str = "") -> bool:
+    """Let a daemon live; return whether it wants to start anew."""
     ini = directory / "d.conf"
     ini.write_text(
         f"[supervisord]\nlogfile={directory}/d.log\npidfile={directory}/d.pid\n"
         f"[unix_http_server]\nfile={directory}/d.sock\n"
         # Each server gives the loop a turn before the next one accepts.
+        + programs
         + "".join(f"[inet_http_server:{n}]\nport={own_address(n)}\n" for n in range(3))
     )
     config = load(str(ini))
@@ -85,8 +89,12 @@ def serve(directory: Path, meanwhile: Meanwhile) -> bool:
     async def live() -> bool:
         listeners = open_listeners(config.servers)
         serving = _serve(daemon, listeners, (), pidfile, None, Locks(), DescriptorLimit(), None)
-        async with asyncio.timeout(SECONDS):
-            outcome, _ = await asyncio.gather(serving, meanwhile())
+        try:
+            async with asyncio.timeout(SECONDS):
+                outcome, _ = await asyncio.gather(serving, meanwhile())
+        finally:
+            for listener in listeners:
+                listener.close()
         return outcome.restart
 
     try:
@@ -137,3 +145,12 @@ def test_a_restart_becomes_a_shutdown_to_the_very_end(directory: Path) -> None:
 def test_a_restart_is_told_from_a_shutdown(directory: Path) -> None:
     send(signal.SIGHUP)
     assert serve(directory, nothing) is True
+
+
+def test_a_daemon_that_lacks_a_part_of_itself_leaves_no_program_behind(directory: Path) -> None:
+    programs = f"[program:p]\ncommand=sleep 4711\nstdout_logfile={directory}/p\nstartsecs=0\n"
+    missing = patch.object(sdsuperd, "_import_server", side_effect=ImportError("no such part"))
+    with missing, pytest.raises(ImportError, match="no such part"):
+        serve(directory, nothing, programs)
+    log = (directory / "d.log").read_text()
+    assert re.search(r"spawned: 'p'(.|\n)*stopped: p", log)

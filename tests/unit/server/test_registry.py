@@ -7,7 +7,8 @@ import pytest
 from sdsuper.config.model import RpcInterfaceConfig, ServerConfig
 from sdsuper.config.servers import MAIN_FACTORY
 from sdsuper.rpc.faults import Fault, FaultCode
-from sdsuper.server.registry import Registry, method, startup_notes
+from sdsuper.server.registry import Registry, method
+from sdsuper.server.sockets import startup_notes
 from sdsuper.values import Level
 from tests.unit.server.fakes import MAIN, FakeDaemon, registry_of
 

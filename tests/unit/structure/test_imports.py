@@ -127,11 +127,24 @@ RARELY_USED = {
 def test_a_daemon_starts_without_what_few_daemons_need() -> None:
     """Each of them, and what it brings along, is memory for as long as it runs."""
     # As it is started: tools that look at the tests may have imported anything.
-    code = "import sys, sdsuper.sdsuperd; print(*sys.modules)"
+    code = """if True:
+        import sys
+        from sdsuper import sdsuperd
+        print(*sys.modules)
+        sdsuperd._import_server()
+        print(*sys.modules)
+    """
     told = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
     )
-    assert RARELY_USED & set(told.stdout.split()) == set()
+    before, after = map(str.split, told.stdout.splitlines())
+    assert RARELY_USED & set(after) == set()
+    # Programs are started before that is imported.
+    assert SERVES & set(before) == set()
+    assert set(after) >= SERVES
+
+
+SERVES = {"h11", "sdsuper.rpc", "sdsuper.server.methods.process", "sdsuper.server.web"}
 
 
 def test_dataclasses_are_our_own_which_cost_less() -> None:
