@@ -26,6 +26,7 @@ def deaf() -> None:
 def fork_for_ever() -> None:
     """Be somebody else every moment, and nobody's child."""
     while True:
+        time.sleep(PAUSE / 10)  # without it they would take all of the machine
         if os.fork() == 0:
             os.setsid()
         else:

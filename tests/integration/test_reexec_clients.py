@@ -271,7 +271,7 @@ def test_logs_are_followed_without_a_gap(start_daemon: StartDaemon) -> None:
 
 
 def test_a_rotation_loses_nothing_either(start_daemon: StartDaemon) -> None:
-    daemon = start_daemon(COUNT + "stdout_logfile_maxbytes=20KB\n")
+    daemon = start_daemon(COUNT + "stdout_logfile_maxbytes=4KB\n")
     daemon.wait_state("count", "RUNNING")
     with following(daemon, "tail", "-f", "count") as one:
         daemon.wait(lambda: len(one.lines()) > 10)

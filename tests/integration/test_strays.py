@@ -26,7 +26,7 @@ if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.execvp("sleep", ["sleep", "7777"])
 if "x" in how:
-    time.sleep(0.2)
+    time.sleep(1)  # long enough to be seen by a test on a busy machine
     sys.exit(3)
 time.sleep(7777)
 """
