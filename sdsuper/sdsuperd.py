@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from sdsuper import eventloop
-
-# isort: split
 import contextlib
 import dataclasses
 import faulthandler
@@ -15,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sdsuper import SUPERVISOR_VERSION, __version__
+from sdsuper import SUPERVISOR_VERSION, __version__, eventloop
 from sdsuper.config.commandline import CommandLine, parse_command_line, usage
 from sdsuper.config.find import require_config
 from sdsuper.config.load import load
@@ -467,7 +464,7 @@ async def _serve(
     read_later: Callable[[], Config] | None = None,
 ) -> Outcome:
     signals.install(daemon)
-    eventloop.get_running_loop().set_exception_handler(daemon.report_stray_exception)
+    eventloop.get_running_loop().on_error = daemon.report_stray_exception
     config = daemon.config
     for note in startup_notes(config.servers, config.rpcinterfaces):
         daemon.report(note.level, note.message)
@@ -497,13 +494,13 @@ async def _serve(
                 await eventloop.sleep(0)
             for note in _notes_of(read_later):
                 daemon.report(note.level, note.message)
-        await web.start()
-        await web.welcome(clients)
+        web.start()
+        web.welcome(clients)
         malloc.trim()
         while await daemon.finished() is End.SUCCESSION:
             await web.suspend()
             _succeed(daemon, web, parent, locks, limits)
-            await web.resume()  # nobody has taken over
+            web.resume()  # nobody has taken over
     finally:
         await web.close()
         signals.uninstall()

@@ -758,7 +758,7 @@ class Executor:
         pid = _born(record.cgroup, assignment)
         if pid is None and waited < _BORN_WITHIN and not _is_deserted(fds.get("stdout")):
             loop = eventloop.get_running_loop()
-            self._finding = [each for each in self._finding if not each.cancelled()]
+            self._finding = [each for each in self._finding if each.active]
             self._finding.append(
                 loop.call_later(_BORN_PAUSE, self._find_born, action, waited + _BORN_PAUSE)
             )

@@ -14,7 +14,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from sdsuper import eventloop
 from sdsuper.config.diff import Changes
@@ -204,7 +203,7 @@ class Daemon:
         Raises:
             HandoverError: What was left does not fit.
         """
-        self._finished = eventloop.get_running_loop().create_future()
+        self._finished = eventloop.Future()
         OPEN_FILES.on_waiting = self._flush_soon
         OPEN_FILES.on_held = self._executor.files_held
         STAGE.before_commit = self.keeper.flush
@@ -378,7 +377,7 @@ class Daemon:
         """Return when `done()`; it is asked after each change of a process in `watch`."""
         if done():
             return
-        waiter = _Waiter(done, eventloop.get_running_loop().create_future())
+        waiter = _Waiter(done, eventloop.Future())
         for name in watch:
             self._waiters.setdefault(name, []).append(waiter)
         try:
@@ -433,13 +432,10 @@ class Daemon:
         """Write one message to the daemon's log."""
         self.log.log(level, message)
 
-    def report_stray_exception(
-        self, loop: eventloop.AbstractEventLoop, context: dict[str, Any]
-    ) -> None:
+    def report_stray_exception(self, message: str, error: BaseException | None) -> None:
         """Tell the log of an exception that ended in the event loop; everything else goes on."""
-        error = context.get("exception")
         details = "".join(traceback.format_exception(error)) if error is not None else ""
-        self.report(Level.CRITICAL, f"{context.get('message')}\n{details}")
+        self.report(Level.CRITICAL, f"{message}\n{details}")
 
     # --- health -------------------------------------------------------------------------------
 
@@ -450,7 +446,7 @@ class Daemon:
             handling=self._handling,
             unhandled=len(self._facts),
             deadline=self.manager.deadline(),
-            armed=None if self._timer is None or self._timer.cancelled() else self._timer_for,
+            armed=self._timer_for if self._timer is not None and self._timer.active else None,
             unwatched=tuple(
                 f"{process.name} ({process.pid})"
                 for process in self.manager.processes.values()
@@ -529,8 +525,8 @@ class Daemon:
             HandoverError: It does not agree, or this daemon is ending. Everything goes on.
         """
         if self._succession is None or self._succession.done():
-            self._succession = eventloop.ensure_future(self._ask_successor())
-        await eventloop.shield(self._succession)
+            self._succession = eventloop.Task(self._ask_successor())
+        await self._succession
 
     async def _ask_successor(self) -> None:
         if self.state is not ManagerState.RUNNING:
@@ -538,7 +534,8 @@ class Daemon:
         self.service.making_way()
         try:
             # Nobody would go on with an update of groups that is half done.
-            await eventloop.wait_for(self.updating.acquire(), _UPDATE_SECONDS)
+            with eventloop.timeout(_UPDATE_SECONDS):
+                await self.updating.acquire()
         except TimeoutError:
             told = "an update of groups is under way"
             self._tell_refusal(told)
@@ -585,7 +582,7 @@ class Daemon:
         except Exception:  # noqa: BLE001  programs must not lose their daemon, whatever it was
             told = traceback.format_exc()
             self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was:\n{told}")
-        self._finished = eventloop.get_running_loop().create_future()
+        self._finished = eventloop.Future()
         self.updating.release()
         self.service.staying()
         for action in self.manager.owed():
@@ -594,7 +591,7 @@ class Daemon:
 
     def reexec_if_possible(self) -> None:
         """Let the code on disk take this daemon's place, unless it refuses; the log tells it."""
-        self._asked = eventloop.ensure_future(self._make_way_or_tell())
+        self._asked = eventloop.Task(self._make_way_or_tell())
 
     async def _make_way_or_tell(self) -> None:
         with contextlib.suppress(HandoverError):  # the log has it

@@ -12,7 +12,6 @@ from typing import Any
 
 from sdsuper.config.strict import refuse_changeable
 from sdsuper.core.events import event_types
-from sdsuper.eventloop.lean import complete_asyncio
 
 
 class Modules:
@@ -46,7 +45,6 @@ class Modules:
         self._prepare()
         module, _, path = spec.partition(":")
         found: Any = import_module(module.strip())
-        complete_asyncio()
         for name in path.strip().split("."):
             found = getattr(found, name)
         if not callable(found):

@@ -121,7 +121,7 @@ class Helper:
     async def output(self, enough: Callable[[bytearray], bool]) -> bytearray:
         """Return what it writes, up to its end or until that is enough."""
         loop = eventloop.get_running_loop()
-        done: eventloop.Future[None] = loop.create_future()
+        done: eventloop.Future[None] = eventloop.Future()
         written = bytearray()
 
         def readable() -> None:
@@ -234,9 +234,10 @@ class Readback:
         position = self._positions.setdefault(channel, _Position()) if counts else _Position()
         self._waiting += 1
         try:
-            async with eventloop.timeout(SEARCH_SECONDS), position.lock:
-                query = self._query(what, channel, offset, length, position.mark)
-                answer = await self._answer(query)
+            with eventloop.timeout(SEARCH_SECONDS):
+                async with position.lock:
+                    query = self._query(what, channel, offset, length, position.mark)
+                    answer = await self._answer(query)
         except TimeoutError:
             raise self._trouble(ReadbackError(FAILED, _TOO_LONG)) from None
         except ReadbackError as error:
@@ -282,7 +283,7 @@ class Readback:
         self._followers += 1
         helper = self._start(query, self._stopped_following)
         try:
-            async with eventloop.timeout(SEARCH_SECONDS):
+            with eventloop.timeout(SEARCH_SECONDS):
                 written = await helper.output(lambda written: b"\n" in written)
             answer = _parse(written)
         except BaseException:

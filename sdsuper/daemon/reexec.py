@@ -87,15 +87,11 @@ async def ask(
         except OSError as error:
             raise HandoverError(f"{command.path} cannot be executed: {error.strerror}") from None
         process.returncode = 0  # whoever reaps it is not this object
-        ended: eventloop.Future[ExitStatus] = eventloop.get_running_loop().create_future()
-
-        def end(status: ExitStatus) -> None:
-            if not ended.done():
-                ended.set_result(status)
-
-        watch(process.pid, end)
+        ended: eventloop.Future[ExitStatus] = eventloop.Future()
+        watch(process.pid, ended.set_result)
         try:
-            status = await eventloop.wait_for(eventloop.shield(ended), _CHECK_SECONDS)
+            with eventloop.timeout(_CHECK_SECONDS):
+                status = await ended
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, 9)

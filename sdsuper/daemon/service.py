@@ -266,7 +266,7 @@ class Service:
             return
         loop = eventloop.get_running_loop()
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
+            if self._timer.when <= loop.time() + seconds:
                 return
             self._timer.cancel()
         self._timer = loop.call_later(seconds, self._tell)

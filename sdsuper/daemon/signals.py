@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -96,22 +94,18 @@ def _name(number: int) -> str:
 class _Intake:
     """Takes signals for a running loop, however many come.
 
-    Each signal writes a byte, which wakes the loop, into a pipe; where it is full the loop wakes
-    all the same. Which signals came is remembered beside it, each once until it is acted on: so
-    a storm of one kind takes the place of no other.
+    Each signal writes a byte, which wakes the loop. Which signals came is remembered beside it,
+    each once until it is acted on: so a storm of one kind takes the place of no other.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._loop = eventloop.get_running_loop()
         self._arrived: set[int] = set()  # and not acted on yet
-        self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def open(self) -> None:
         """Take signals from here on."""
-        reading, writing = self._pipe
-        self._loop.add_reader(reading, self._drain)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._loop.waker, warn_on_full_buffer=False)
         for number in SIGNALS:
             signal.signal(number, self._arrive)
             signal.siginterrupt(number, False)
@@ -121,9 +115,6 @@ class _Intake:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
-        self._loop.remove_reader(self._pipe[0])
-        for fd in self._pipe:
-            os.close(fd)
 
     def _arrive(self, number: int, _frame: object) -> None:
         """Remember a signal; the interpreter calls this between any two lines of ours."""
@@ -135,12 +126,6 @@ class _Intake:
         self._arrived.remove(number)
         SIGNALS[number](self._target, _name(number))
 
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._pipe[0], _PIPE_BYTES)
-
-
-_PIPE_BYTES = 64 * 1024
 
 _intakes: list[_Intake] = []
 """The one that is open: signals are the process's, and so is this."""

@@ -7,10 +7,9 @@ this: a name that is not here raises `Unsupported`, which callers get as a fault
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -318,7 +317,7 @@ class Supervisord(_Shown):
     def __init__(self, daemon: Daemon, call: Call) -> None:
         self._daemon = daemon
         self._call = call
-        self._tasks: set[eventloop.Future[Any]] = set()
+        self._tasks: set[eventloop.Task[Any]] = set()
         self.options = Options(daemon)
         self.process_groups = Groups(daemon)
 
@@ -358,17 +357,16 @@ class Supervisord(_Shown):
             value = self._call(f"supervisor.{name}", params)
         except Fault as fault:
             raise _refusal(fault) from None
-        if not inspect.isawaitable(value):
+        if not isinstance(value, Awaitable):
             return _plain(value)
-        task = eventloop.ensure_future(value)
+        task = eventloop.Task(_result_of(value))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return _promise(task)
 
-    def _ended(self, task: eventloop.Future[Any]) -> None:
+    def _ended(self, task: eventloop.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever asks is told; nobody needs to
+        task.exception()  # whoever asks is told; nobody needs to
 
     def follow_events(self) -> None:
         """Let callbacks of plugins be called, and what plugins publish be published."""
@@ -379,11 +377,7 @@ class Supervisord(_Shown):
         def publish(event: Event) -> None:
             if not isinstance(event.payload(), str):  # here it costs the plugin alone
                 raise TypeError(f"the payload of {type(event).__name__} is not text")
-            try:
-                here = eventloop.get_running_loop() is loop
-            except RuntimeError:
-                here = False
-            if here:
+            if loop.runs_here:
                 self._daemon.publish(event)
             else:
                 loop.call_soon_threadsafe(self._daemon.publish, event)
@@ -418,6 +412,10 @@ class Supervisord(_Shown):
         return shown
 
 
+async def _result_of(work: Awaitable[Any]) -> Any:
+    return await work
+
+
 def _plain(value: Any) -> Any:
     """Return a result as a value, if it was written for the wire already."""
     return loads_response(dumps_response(value)) if isinstance(value, Raw) else value
@@ -429,7 +427,7 @@ def _refusal(fault: Fault) -> Exception:
     return refusal
 
 
-def _promise(task: eventloop.Future[Any]) -> Callable[[], Any]:
+def _promise(task: eventloop.Task[Any]) -> Callable[[], Any]:
     not_done = MODULES.find("supervisor.http:NOT_DONE_YET")
 
     def ask() -> Any:

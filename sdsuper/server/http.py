@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: h11 for the protocol, asyncio for the bytes, limits for everything.
+"""One HTTP/1.1 connection: h11 for the protocol, a transport for the bytes, limits for everything.
 
 A connection is in one phase at a time. It is FRESH before its first request, reads one (HEAD,
 BODY), works on it (BUSY, or STREAM for a reply without an end), is IDLE between two, or is on its
@@ -11,14 +11,11 @@ While a request is worked on, nothing is read: a client that pipelines waits in 
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import inspect
-import select
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
@@ -163,6 +160,9 @@ class Stream:
 
 Reply = Response | Stream
 
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+"""Lets work go on by itself."""
+
 _T = TypeVar("_T")
 
 
@@ -224,7 +224,7 @@ class Site:
         """See to it that `Connection.expire` is called at a moment of the loop's clock."""
         raise NotImplementedError
 
-    def spawn(self, work: Awaitable[None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let work go on by itself; it outlives the connection that asked for it."""
         raise NotImplementedError
 
@@ -237,7 +237,7 @@ class Site:
         raise NotImplementedError
 
 
-class Connection(eventloop.Protocol):
+class Connection:
     """One client.
 
     Attributes:
@@ -260,35 +260,36 @@ class Connection(eventloop.Protocol):
         self._stream: Stream | None = None
         self._keep_open = True
         self._client: Peer | None = None
+        self._abandonable: eventloop.Task[Any] | None = None
 
     @property
     def client(self) -> Peer:
         """Who is at the other end; the kernel has noted it when it connected."""
         if self._client is None:
-            connected = self._transport.get_extra_info("socket")
-            self._client = _unix_peer(connected) or Peer(self.peer)
+            self._client = _unix_peer(self._transport.socket) or Peer(self.peer)
         return self._client
 
     @property
     def peer(self) -> str:
         """`ADDRESS:PORT` of the client; `localhost:0` on a unix socket, as Supervisor logs it."""
-        name = self._transport.get_extra_info("peername")
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "localhost:0"
+        address = self._transport.address
+        return f"{address[0]}:{address[1]}" if address is not None else "localhost:0"
 
-    # -- asyncio's side ----------------------------------------------------------------------------
+    # -- what the transport tells ------------------------------------------------------------------
 
-    def connection_made(self, transport: eventloop.BaseTransport) -> None:
+    def connection_made(self, transport: eventloop.Transport) -> None:
         """Take the transport."""
-        assert isinstance(transport, eventloop.Transport)
         self._transport = transport
         self._enter(Phase.FRESH)
         self._site.opened(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self) -> None:
         """Forget the client; what it asked for goes on."""
         self.phase, self.deadline = Phase.CLOSING, None
         if self._stream is not None:
             self._stream.stop()
+        if self._abandonable is not None:
+            self._abandonable.cancel()
         self._site.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -371,16 +372,15 @@ class Connection(eventloop.Protocol):
         self._enter(Phase.BUSY)
         reply = self._site.answer(_request(self._head, bytes(self._body), self.client))
         self._body = bytearray()
-        if inspect.isawaitable(reply):
+        if isinstance(reply, Response | Stream):
+            self._reply(reply)
+        else:
             self._transport.pause_reading()
             self._site.spawn(self._answer_later(reply))
-        else:
-            self._reply(reply)
 
     async def _answer_later(self, pending: Awaitable[Reply]) -> None:
         if isinstance(pending, Abandonable):
-            with self._watched(eventloop.current_task()):
-                reply = await pending
+            reply = await self._unless_gone(pending)
         else:
             reply = await pending
         if self.phase is Phase.BUSY:
@@ -390,38 +390,17 @@ class Connection(eventloop.Protocol):
         elif isinstance(reply, Stream):
             reply.stop()
 
-    @contextlib.contextmanager
-    def _watched(self, work: eventloop.Task[None] | None) -> Iterator[None]:
-        """While inside, cancel the work when the client has closed its socket.
-
-        Nothing is read meanwhile, so the transport does not see that. One that only stopped
-        sending, or a TCP peer before we write to it, looks the same as one that waits.
-        """
-        assert work is not None
-        connected: int = self._transport.get_extra_info("socket").fileno()
-        if connected < 0:  # it has gone before the work could begin
-            work.cancel()
-            yield
-            return
+    async def _unless_gone(self, pending: Awaitable[Reply]) -> Reply:
+        """Do work that is given up where the client is gone, which reading would not tell now."""
+        self._abandonable = eventloop.current_task()
+        if self.phase is not Phase.BUSY:  # it has gone before the work could begin
+            self._abandonable.cancel()
+        self._transport.watch_hangup(self.abort)
         try:
-            hangup = select.epoll()
-        except OSError:  # no descriptor is left: its end is noticed later
-            yield
-            return
-        with hangup:
-            # With no events asked for, those that are always told remain: EPOLLHUP, EPOLLERR.
-            hangup.register(connected, 0)
-
-            def gone() -> None:
-                self._loop.remove_reader(hangup.fileno())
-                work.cancel()
-                self.abort()
-
-            self._loop.add_reader(hangup.fileno(), gone)
-            try:
-                yield
-            finally:
-                self._loop.remove_reader(hangup.fileno())
+            return await pending
+        finally:
+            self._abandonable = None
+            self._transport.watch_hangup(None)
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -458,8 +437,7 @@ class Connection(eventloop.Protocol):
             return
         self._send_whole(response)
         self._enter(Phase.LINGERING)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        self._transport.write_eof()
 
     def _begin_stream(self, stream: Stream) -> None:
         self._enter(Phase.STREAM)
@@ -528,7 +506,7 @@ class Connection(eventloop.Protocol):
         ]
 
     def _write(self, data: bytes | None) -> None:
-        if data and not self._transport.is_closing():
+        if data:
             self._transport.write(data)
 
     def _version(self) -> bytes:
@@ -567,11 +545,7 @@ class Connection(eventloop.Protocol):
         """
         if self.phase is Phase.STREAM and self._stream is not None:
             self.end_stream(self._stream.position)
-        if (
-            self.phase not in SILENT
-            or self._transport.is_closing()
-            or self._transport.get_write_buffer_size()
-        ):
+        if self.phase not in SILENT or self._transport.is_closing or self._transport.waiting:
             return False
         self._transport.pause_reading()
         return True
@@ -588,8 +562,7 @@ class Connection(eventloop.Protocol):
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""
-        number: int = self._transport.get_extra_info("socket").fileno()
-        return number
+        return self._transport.socket.fileno()
 
     def come_again(self) -> None:
         """Say so to a client whose request cannot be answered in time: what it began goes on."""

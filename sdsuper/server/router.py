@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from sdsuper.logs.readback import NO_JOURNAL, ReadbackError
 from sdsuper.rpc.codec import MalformedXml, NoMethodName, dumps_fault, dumps_response, loads_call
 from sdsuper.rpc.faults import Fault
 from sdsuper.server.caller import Caller, calling
-from sdsuper.server.http import Abandonable, Reply, Request, Response, error_response
+from sdsuper.server.http import Abandonable, Reply, Request, Response, Spawn, error_response
 from sdsuper.server.logtail import (
     JournalStream,
     Wanted,
@@ -42,9 +41,7 @@ class Router:
         spawn: Lets work go on by itself.
     """
 
-    def __init__(
-        self, daemon: Daemon, registry: Registry, spawn: Callable[[Awaitable[None]], None]
-    ) -> None:
+    def __init__(self, daemon: Daemon, registry: Registry, spawn: Spawn) -> None:
         self._daemon = daemon
         self._registry = registry
         self._pages = Pages(daemon, spawn)
@@ -75,7 +72,7 @@ class Router:
             return self._failed(request)
         if reply is None:
             return self.unknown(request)
-        if not inspect.isawaitable(reply):
+        if not isinstance(reply, Awaitable):
             return reply
         later = self._page_later(request, reply)
         return Abandonable(later) if isinstance(reply, Abandonable) else later
@@ -152,7 +149,7 @@ class Router:
         try:
             with calling(caller):
                 value = self._registry.call(name, params)
-            if inspect.isawaitable(value):
+            if isinstance(value, Awaitable):
                 later = self._rpc_later(request, shown, value, caller)
                 return Abandonable(later) if isinstance(value, Abandonable) else later
             return self._returned(shown, value)

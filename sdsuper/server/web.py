@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from sdsuper import eventloop
 from sdsuper.daemon.loop import Daemon
@@ -53,8 +53,7 @@ those that are old, and nobody could reach us until somebody noticed."""
 REALM = (b"WWW-Authenticate", b'Basic realm="default"')
 
 ACCEPTS_PER_TURN = 16
-"""How many connections are accepted in a row. With no descriptors left asyncio complains of each
-try, so this also bounds how much it says a second."""
+"""How many connections are accepted in a row."""
 
 
 class Client(NamedTuple):
@@ -88,12 +87,12 @@ class WebServer:
         self._tasks: set[eventloop.Task[None]] = set()
         self._expiry: eventloop.TimerHandle | None = None
         self._check: eventloop.TimerHandle | None = None
-        self._all_gone = eventloop.Event()
+        self._all_gone: eventloop.Future[None] | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to accept."""
         for server in self._servers:
-            await server.start()
+            server.start()
         self._check_later()
 
     async def close(self) -> None:
@@ -111,9 +110,11 @@ class WebServer:
             await self._wait_for_connections()
         if self._expiry is not None:
             self._expiry.cancel()
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await eventloop.gather(*self._tasks, return_exceptions=True)
+        for task in tasks:
+            await task.settled()
 
     # -- over to a successor -----------------------------------------------------------------------
 
@@ -136,26 +137,23 @@ class WebServer:
         loop = eventloop.get_running_loop()
         until = loop.time() + seconds
         while True:
-            # Each is asked, and a turn of the loop passes: some were accepted, and not yet added.
             settled = [connection.settle() for connection in tuple(self._connections)]
-            if loop.time() >= until:
+            if all(settled) or loop.time() >= until:
                 return
             await eventloop.sleep(_LOOK_SECONDS)
-            if all(settled) and len(settled) == len(self._connections):
-                return
 
     def clients(self) -> list[tuple[Client, int]]:
         """Return the clients that a successor can go on with, and their sockets."""
         settled = [connection for connection in self._connections if connection.settle()]
         return [(Client(each.server, each.phase, each.since), each.fileno()) for each in settled]
 
-    async def resume(self) -> None:
+    def resume(self) -> None:
         """Accept again, and go on with everybody: nobody has taken over."""
         for connection in tuple(self._connections):
             connection.unsettle()
-        await self.start()
+        self.start()
 
-    async def welcome(self, clients: Iterable[tuple[Client, int]]) -> None:
+    def welcome(self, clients: Iterable[tuple[Client, int]]) -> None:
         """Go on with clients of an earlier daemon.
 
         Args:
@@ -168,7 +166,7 @@ class WebServer:
             if server is None:
                 sock.close()
             else:
-                await server.welcome(sock, client)
+                server.welcome(sock, client)
 
     @property
     def listeners(self) -> list[Listener]:
@@ -176,9 +174,10 @@ class WebServer:
         return [server.listener for server in self._servers]
 
     async def _wait_for_connections(self) -> None:
-        self._all_gone.clear()
+        self._all_gone = eventloop.Future()
         try:
-            await eventloop.wait_for(self._all_gone.wait(), CLOSE_SECONDS)
+            with eventloop.timeout(CLOSE_SECONDS):
+                await self._all_gone
         except TimeoutError:
             for connection in tuple(self._connections):
                 connection.abort()
@@ -187,7 +186,7 @@ class WebServer:
         """Make unix sockets anew whose files were removed; nobody could reach us by them."""
         for server in self._servers:
             if server.listener.is_missing():
-                self.spawn(server.renew())
+                server.renew()
 
     def _check_later(self) -> None:
         self._check = eventloop.get_running_loop().call_later(CHECK_SECONDS, self._check_now)
@@ -200,10 +199,9 @@ class WebServer:
         """Write to the daemon's log."""
         self.daemon.log.log(level, message)
 
-    def spawn(self, work: Awaitable[None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let work go on by itself until the servers close."""
-        task = eventloop.ensure_future(work)
-        assert isinstance(task, eventloop.Task)
+        task = eventloop.Task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -225,12 +223,12 @@ class WebServer:
     def remove(self, connection: Connection) -> None:
         """Count a connection out."""
         self._connections.discard(connection)
-        if not self._connections:
-            self._all_gone.set()
+        if not self._connections and self._all_gone is not None and not self._all_gone.done():
+            self._all_gone.set_result(None)
 
     def watch(self, deadline: float) -> None:
         """Look at the connections at this moment, or earlier: one timer serves them all."""
-        if self._expiry is None or deadline < self._expiry.when():
+        if self._expiry is None or deadline < self._expiry.when:
             if self._expiry is not None:
                 self._expiry.cancel()
             self._expiry = eventloop.get_running_loop().call_at(deadline, self._expire)
@@ -252,45 +250,42 @@ class _Server(Site):
     def __init__(self, web: WebServer, listener: Listener) -> None:
         self.listener = listener
         self._web = web
-        self._accepting: eventloop.Server | None = None
+        self._accepting: eventloop.Acceptor | None = None
         config = listener.config
         self._auth = BasicAuth(config.username, config.password or "") if config.username else None
 
-    async def start(self) -> None:
-        """Begin to accept. A unix socket is as good here as any; its file stays our business."""
-        self._accepting = await eventloop.get_running_loop().create_server(
-            lambda: Connection(self), sock=self.listener.socket, backlog=ACCEPTS_PER_TURN
-        )
-        self.listener.socket.listen(BACKLOG)  # asyncio has set its own number
+    def start(self) -> None:
+        """Begin to accept."""
+        listening = self.listener.socket
+        listening.listen(BACKLOG)
+        self._accepting = eventloop.Acceptor(listening, self._connect, ACCEPTS_PER_TURN)
+
+    def _connect(self, sock: socket.socket) -> Connection:
+        connection = Connection(self)
+        eventloop.Transport(sock, connection)
+        return connection
 
     def close(self) -> None:
         """Stop accepting and remove the socket's file."""
-        if self._accepting is not None:
-            self._accepting.close()
+        self.suspend()
         self.listener.close()
 
     def suspend(self) -> None:
         """Stop accepting; the socket goes on to listen."""
         if self._accepting is not None:
-            again = self.listener.socket.dup()  # asyncio closes the other
             self._accepting.close()
             self._accepting = None
-            self.listener.socket = again
 
     @property
     def name(self) -> str:
         """What tells it from other servers."""
         return server_address(self.listener.config)
 
-    async def welcome(self, sock: socket.socket, client: Client) -> None:
+    def welcome(self, sock: socket.socket, client: Client) -> None:
         """Go on with a client that an earlier daemon has accepted."""
-        sock.setblocking(False)
-        _, connection = await eventloop.get_running_loop().connect_accepted_socket(
-            lambda: Connection(self), sock
-        )
-        connection.go_on(client.phase, client.since)
+        self._connect(sock).go_on(client.phase, client.since)
 
-    async def renew(self) -> None:
+    def renew(self) -> None:
         """Make the socket anew. The old one goes on with whom it has."""
         path = self.listener.config.file
         try:
@@ -300,7 +295,7 @@ class _Server(Site):
             return
         self.close()
         self.listener = fresh
-        await self.start()
+        self.start()
         self._web.log(Level.WARN, f"socket {path} had been removed, made it anew")
 
     # -- what a connection asks --------------------------------------------------------------------
@@ -333,7 +328,7 @@ class _Server(Site):
         """Use the common timer."""
         self._web.watch(deadline)
 
-    def spawn(self, work: Awaitable[None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Keep the work with the rest."""
         self._web.spawn(work)
 

@@ -299,7 +299,7 @@ async def _stopped(daemon: Daemon, name: Namespec) -> None:
     while not done():
         daemon.log.log(Level.INFO, f"waiting for {name.process} to stop")
         try:
-            async with eventloop.timeout(STOP_REPORT_SECONDS):
+            with eventloop.timeout(STOP_REPORT_SECONDS):
                 await daemon.until(done, (name,))
                 return  # it was down, if only for a moment
         except TimeoutError:
@@ -475,7 +475,7 @@ async def _collect(
         else:
             results.append(_result(name, None))
 
-    await eventloop.gather(*(finish(name, waiting) for name, waiting in pending.items()))
+    await eventloop.gather(finish(name, waiting) for name, waiting in pending.items())
     return results
 
 

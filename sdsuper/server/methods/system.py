@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from sdsuper.rpc.faults import Fault, FaultCode
@@ -81,7 +81,7 @@ async def _one_of_many(registry: Registry, call: object) -> object:
         caller = present_caller()
         with calling(None if caller is None else caller.calling(name)):
             value = registry.call(name, params)
-            return await value if inspect.isawaitable(value) else value
+            return await value if isinstance(value, Awaitable) else value
     except Fault as fault:
         return _as_struct(fault)
     except Exception as error:  # noqa: BLE001 - one call must not cost the others their results

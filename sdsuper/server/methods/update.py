@@ -98,7 +98,7 @@ async def _stop_together(daemon: Daemon, groups: Collection[Group]) -> set[str]:
     """
     ordered = sorted(groups, key=lambda group: group.config.priority, reverse=True)
     stops = (process.stop_process_group.function(daemon, group.config.name) for group in ordered)
-    results: list[list[dict[str, Any]]] = await eventloop.gather(*stops)
+    results: list[list[dict[str, Any]]] = await eventloop.gather(stops)
     failed = {
         each["group"] for one in results for each in one if each["status"] == FaultCode.FAILED
     }

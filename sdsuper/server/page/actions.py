@@ -5,7 +5,6 @@ The names of the actions, and the words for what came of those that Supervisor h
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -130,7 +129,7 @@ class Actions:
             Fault: It says so.
         """
         value = self._registry.call(f"supervisor.{method}", params)
-        return await value if inspect.isawaitable(value) else value
+        return await value if isinstance(value, Awaitable) else value
 
     async def _guarded(self, work: Awaitable[Outcome]) -> Outcome:
         try:

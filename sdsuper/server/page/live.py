@@ -10,8 +10,6 @@ that takes nothing for SLOW_SECONDS is dropped. It connects again when it can.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from sdsuper import eventloop
 from sdsuper.core.events import Event, ProcessStateChange, SupervisorStopping
 from sdsuper.core.process import Process
@@ -19,7 +17,7 @@ from sdsuper.core.states import ManagerState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.usage import Meter, Usage
 from sdsuper.dataclass import dataclass
-from sdsuper.server.http import Connection, Stream
+from sdsuper.server.http import Connection, Spawn, Stream
 from sdsuper.server.page.view import Row, row_of
 from sdsuper.values import Namespec
 
@@ -91,7 +89,7 @@ class Board:
         spawn: Lets work go on by itself.
     """
 
-    def __init__(self, daemon: Daemon, spawn: Callable[[Awaitable[None]], None]) -> None:
+    def __init__(self, daemon: Daemon, spawn: Spawn) -> None:
         self._daemon = daemon
         self._spawn = spawn
         self._meter = Meter()
@@ -181,7 +179,7 @@ class Board:
     def _look_in(self, seconds: float) -> None:
         loop = eventloop.get_running_loop()
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
+            if self._timer.when <= loop.time() + seconds:
                 return
             self._timer.cancel()
         self._timer = loop.call_later(seconds, self._look)

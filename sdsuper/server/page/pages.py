@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from sdsuper.core.history import Via
 from sdsuper.daemon.loop import Daemon
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.caller import Caller, calling
-from sdsuper.server.http import Abandonable, Reply, Request, Response
+from sdsuper.server.http import Abandonable, Reply, Request, Response, Spawn
 from sdsuper.server.page import render
 from sdsuper.server.page.actions import Actions, Outcome, UnknownAction, page_registry, unexpected
 from sdsuper.server.page.assets import ASSETS, Asset
@@ -81,7 +81,7 @@ class Pages:
         spawn: Lets work go on by itself.
     """
 
-    def __init__(self, daemon: Daemon, spawn: Callable[[Awaitable[None]], None]) -> None:
+    def __init__(self, daemon: Daemon, spawn: Spawn) -> None:
         self._daemon = daemon
         self._board = Board(daemon, spawn)
         self._guard = Guard()

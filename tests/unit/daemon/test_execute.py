@@ -1,6 +1,5 @@
 """Whatever goes wrong at the edge, the core gets its answer."""
 
-import asyncio
 import dataclasses
 import errno
 import os
@@ -12,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.config.model import ChannelConfig, DaemonConfig, GroupConfig, Location, ProcessConfig
 from sdsuper.core.actions import EndStrays, Purpose, SendSignal, Spawn
 from sdsuper.core.facts import Cleared, Exited, Fact, Notified, Spawned, SpawnFailed
@@ -22,6 +22,7 @@ from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.outlets import Outlets
 from sdsuper.daemon.pools import EventPools
 from sdsuper.values import ExitStatus, Instant, Level, Namespec
+from tests.unit import waiting
 
 NAME = Namespec("g", "p")
 CONFIG = ProcessConfig(
@@ -91,7 +92,7 @@ def test_a_child_whose_output_cannot_be_read_stays_ours_and_ends(
     told: Told = []
 
     async def spawn_and_wait() -> None:
-        ended = asyncio.Event()
+        ended = waiting.Event()
 
         def submit(fact: Fact) -> None:
             facts.append(fact)
@@ -101,10 +102,10 @@ def test_a_child_whose_output_cannot_be_read_stays_ours_and_ends(
         executor = make_executor(submit, told)
         executor.prepare(group_of(dataclasses.replace(CONFIG, command="sleep 600")))
         executor.execute(Spawn(NAME, 1, dataclasses.replace(CONFIG, command="sleep 600")))
-        await asyncio.wait_for(ended.wait(), 20)
+        await ended.wait()
         executor.close()
 
-    asyncio.run(spawn_and_wait())
+    eventloop.run(spawn_and_wait())
     spawned, exited = facts
     assert isinstance(spawned, Spawned)
     assert exited == Exited(NAME, 1, ExitStatus(None, signal.SIGKILL))
@@ -131,7 +132,7 @@ def test_a_socket_does_not_outlive_a_spawn_that_went_wrong(
         assert list((tmp_path / "notify").iterdir()) == []
         executor.close()
 
-    asyncio.run(spawn_once())
+    eventloop.run(spawn_once())
     assert isinstance(facts[0], SpawnFailed)
 
 
@@ -150,7 +151,7 @@ def test_a_killed_program_cannot_name_another_main_process(
     facts: list[Fact] = []
 
     async def kill_and_wait() -> None:
-        ready, told, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        ready, told, ended = waiting.Event(), waiting.Event(), waiting.Event()
 
         def submit(fact: Fact) -> None:
             facts.append(fact)
@@ -167,16 +168,16 @@ def test_a_killed_program_cannot_name_another_main_process(
         executor = make_executor(submit, [])
         executor.prepare(group_of(config))
         executor.execute(Spawn(NAME, 1, config))
-        await asyncio.wait_for(ready.wait(), 20)
+        await ready.wait()
         spawned = facts[0]
         assert isinstance(spawned, Spawned)
         # It is on its way to its end, and alive: 0 stands for a SIGKILL that takes its time.
         executor.execute(SendSignal(NAME, 1, spawned.pid, 0, False, Purpose.KILL))
         executor.write_stdin(NAME, b"x")
-        await asyncio.wait_for(told.wait(), 20)
+        await told.wait()
         os.killpg(spawned.pid, signal.SIGKILL)
-        await asyncio.wait_for(ended.wait(), 20)
+        await ended.wait()
         executor.close()
 
-    asyncio.run(kill_and_wait())
+    eventloop.run(kill_and_wait())
     assert facts[2] == Notified(NAME, 1, Notice())

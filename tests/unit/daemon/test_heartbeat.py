@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
 
+from sdsuper import eventloop
 from sdsuper.daemon.heartbeat import Heartbeat
 from sdsuper.systemd import watchdog
 from sdsuper.systemd.notify import Notifier
 from sdsuper.systemd.watchdog import Health
 from sdsuper.values import Level
+from tests.unit import waiting
 
 PERIOD = 0.03
 WELL = Health(now=5)
@@ -23,7 +24,7 @@ class Systemd(Notifier):
     def __init__(self, enough: int) -> None:
         super().__init__({})
         self.heard: list[str] = []
-        self.done = asyncio.Event()
+        self.done = waiting.Event()
         self._enough = enough
 
     def send(self, *messages: str) -> None:
@@ -46,12 +47,12 @@ def beat(healths: Iterable[Health], enough: int = 1) -> tuple[list[str], list[st
             lambda: next(looks, WELL),
             lambda level, text: said.append(f"{level.name} {text}") if level > Level.WARN else None,
         )
-        async with asyncio.timeout(20):
+        with eventloop.timeout(20):
             await systemd.done.wait()
         heartbeat.close()
         return systemd.heard
 
-    return asyncio.run(live()), said
+    return eventloop.run(live()), said
 
 
 def test_a_healthy_daemon_pings_on_and_on() -> None:

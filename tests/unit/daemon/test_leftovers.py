@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -11,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.daemon import leftovers, strays
 from sdsuper.daemon.leftovers import Watch, end, kill, named
 from sdsuper.daemon.strays import Strays
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import Level
 from tests import cgroups
+from tests.unit import waiting
 
 Told = list[tuple[Level, str]]
 
@@ -34,15 +35,15 @@ def test_where_it_cannot_be_looked_at_a_cgroup_is_looked_at_again(
         return read(cgroup, name)
 
     async def sweep() -> None:
-        cleared = asyncio.Event()
+        cleared = waiting.Event()
         found = Strays((), lambda level, text: told.append((level, text)))
         found.empty(Cgroup(str(tmp_path / "gone")), "p", 7, 60.0, lambda _: cleared.set())
         assert not cleared.is_set()
-        await asyncio.wait_for(cleared.wait(), 20)
+        await cleared.wait()
 
     monkeypatch.setattr(Cgroup, "read", fail_at_first)
     monkeypatch.setattr(strays, "_TRY_AGAIN_AFTER", 0.01)
-    asyncio.run(sweep())
+    eventloop.run(sweep())
     assert [level for level, _ in told] == [Level.WARN, Level.WARN]
     assert told[0][1].startswith("cannot look at what 'p' (7) left behind: [Errno 24]")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.config.model import Config, DaemonConfig
 from sdsuper.core.actions import Action, Log
 from sdsuper.core.facts import Fact, GroupRemoved, StartRequested
@@ -56,7 +56,7 @@ def test_a_defect_about_one_fact_is_told_and_spares_the_others(tmp_path: Path) -
             daemon.submit(StartRequested(Namespec("g", "p")))
         daemon.close()
 
-    asyncio.run(scenario())
+    eventloop.run(scenario())
     log.close()
     written = path.read_text()
     assert "CRIT unexpected error about StartRequested" in written
@@ -102,7 +102,7 @@ def test_whatever_goes_wrong_when_new_code_is_asked_ends_the_reload(
             await daemon.make_way()
         daemon.close()
 
-    asyncio.run(scenario())
+    eventloop.run(scenario())
     log.close()
     first = [each.partition("\n")[0] for each in systemd.messages]
     assert first.index("RELOADING=1") < first.index("READY=1")
@@ -129,10 +129,11 @@ def test_a_shutdown_that_ends_while_a_successor_cannot_be_executed_is_the_end(
         daemon.request_shutdown()
         daemon.succeed({}, {})
         try:
-            return await asyncio.wait_for(daemon.finished(), 20)
+            with eventloop.timeout(20):
+                return await daemon.finished()
         finally:
             daemon.close()
 
-    assert asyncio.run(scenario()) is End.STOP
+    assert eventloop.run(scenario()) is End.STOP
     log.close()
     assert "re-exec failed" in path.read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.core.notice import Notice
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
@@ -54,11 +54,11 @@ def test_messages_that_are_costly_to_check_leave_others_their_turn(tmp_path: Pat
         turns = 0
         while len(heard) < MESSAGES:
             turns += 1
-            await asyncio.sleep(0)
+            await eventloop.sleep(0)
         notices.close()
         return turns
 
-    assert asyncio.run(turns_until_all_are_heard()) >= MESSAGES
+    assert eventloop.run(turns_until_all_are_heard()) >= MESSAGES
 
 
 @pytest.mark.root

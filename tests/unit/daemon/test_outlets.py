@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 from collections.abc import Callable, Coroutine, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
 from sdsuper.core.events import Event, ProcessCommunicationStdout
 from sdsuper.daemon.outlets import Outlets, pipe_key
@@ -81,13 +81,13 @@ def go_on_with_stage(fed: int = 0) -> None:
 
 
 def in_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(work())
+    eventloop.run(work())
 
 
 def abandoned(outlets: Outlets) -> None:
     """Let go as a process that is killed does: nothing is taken, nothing is written."""
     for pipe in outlets._pipes:
-        asyncio.get_running_loop().remove_reader(pipe.fd)
+        eventloop.get_running_loop().remove_reader(pipe.fd)
 
 
 def test_a_successor_goes_on_in_the_middle_of_a_line(tmp_path: Path) -> None:

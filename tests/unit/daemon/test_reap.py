@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.daemon.reap import Reaper
 from sdsuper.values import ExitStatus, Level
 
@@ -51,10 +51,10 @@ async def turns_with(use_pidfds: bool, signals: int) -> int:
     for _ in range(TURNS):
         for _ in range(signals):
             edge.reaper.child_ended()
-        await asyncio.sleep(0)
+        await eventloop.sleep(0)
     edge.endless = False
     edge.reaper.child_ended()
-    await asyncio.sleep(0)
+    await eventloop.sleep(0)
     edge.reaper.close()
     return len(edge.ended)
 
@@ -63,7 +63,7 @@ async def turns_with(use_pidfds: bool, signals: int) -> int:
 @pytest.mark.parametrize("signals", [1, 5])
 def test_who_ends_again_and_again_gets_a_turn_as_others_do(use_pidfds: bool, signals: int) -> None:
     # Twice at most: one may be collected by its pidfd and its successor by SIGCHLD.
-    assert 0 < asyncio.run(turns_with(use_pidfds, signals)) <= 2 * (TURNS + 1)
+    assert 0 < eventloop.run(turns_with(use_pidfds, signals)) <= 2 * (TURNS + 1)
 
 
 def test_a_status_that_somebody_else_took_is_unknown_and_told() -> None:
@@ -72,11 +72,11 @@ def test_a_status_that_somebody_else_took_is_unknown_and_told() -> None:
         pid = dead_child()
         edge.reaper.watch(pid)
         os.waitpid(pid, 0)  # noqa: ASYNC222  it has ended
-        while not edge.ended:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        while not edge.ended:
+            await eventloop.sleep(0)
         return edge
 
-    edge = asyncio.run(scenario())
+    edge = eventloop.run(scenario())
     assert [status for _, status in edge.ended] == [ExitStatus(None)]
     assert edge.told == [
         (Level.CRITICAL, "waitpid error 10; a process may not be cleaned up properly")
@@ -88,11 +88,11 @@ def test_a_child_that_nobody_watches_is_reaped_and_told() -> None:
         edge = Edge(use_pidfds=True)
         pid = dead_child(3)
         edge.reaper.child_ended()
-        while not edge.told:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        while not edge.told:
+            await eventloop.sleep(0)
         return edge, pid
 
-    edge, pid = asyncio.run(scenario())
+    edge, pid = eventloop.run(scenario())
     assert edge.told == [(Level.INFO, f"reaped unknown pid {pid} (exit status 3)")]
     assert not edge.ended
 
@@ -111,12 +111,12 @@ def test_the_end_of_one_whose_parent_never_waits_is_noticed(use_pidfds: bool) ->
         edge.reaper.watch_other(pid)
         edge.reaper.child_ended()
         for _ in range(TURNS):
-            await asyncio.sleep(0)
+            await eventloop.sleep(0)
         edge.reaper.close()
         return edge
 
     try:
-        edge = asyncio.run(scenario())
+        edge = eventloop.run(scenario())
     finally:
         os.kill(parent, signal.SIGKILL)
         os.waitpid(parent, 0)
@@ -132,10 +132,10 @@ def test_a_later_process_of_the_same_pid_is_not_adopted(*, use_pidfds: bool) -> 
         edge = Edge(use_pidfds=use_pidfds)
         edge.reaper.adopt(os.getpid(), None, 1)  # we did not start with the machine
         for _ in range(TURNS):
-            await asyncio.sleep(0)
+            await eventloop.sleep(0)
         assert not edge.reaper.watches(os.getpid())
         edge.reaper.close()
         return edge
 
-    edge = asyncio.run(scenario())
+    edge = eventloop.run(scenario())
     assert edge.ended == [(os.getpid(), ExitStatus(None))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import re
@@ -18,7 +17,7 @@ from unittest.mock import patch
 
 import pytest
 
-from sdsuper import sdsuperd
+from sdsuper import eventloop, sdsuperd
 from sdsuper.config.load import load
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.loop import Daemon
@@ -90,22 +89,22 @@ def serve(directory: Path, meanwhile: Meanwhile, programs: str = "") -> bool:
         listeners = open_listeners(config.servers)
         serving = _serve(daemon, listeners, (), pidfile, None, Locks(), DescriptorLimit(), None)
         try:
-            async with asyncio.timeout(SECONDS):
-                outcome, _ = await asyncio.gather(serving, meanwhile())
+            with eventloop.timeout(SECONDS):
+                outcome, _ = await eventloop.gather([serving, meanwhile()])
         finally:
             for listener in listeners:
                 listener.close()
         return outcome.restart
 
     try:
-        return asyncio.run(live())
+        return eventloop.run(live())
     finally:
         log.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  files have no events
-        await asyncio.sleep(0.01)
+    while not condition():
+        await eventloop.sleep(0.01)
 
 
 def waiting_bytes(sock: socket.socket) -> int:
@@ -128,9 +127,10 @@ def test_a_restart_becomes_a_shutdown_to_the_very_end(directory: Path) -> None:
     async def restart_then_stop() -> None:
         with socket.socket(socket.AF_UNIX) as stuck:  # asks for much, and reads none of it
             stuck.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(stuck, str(path))
+            stuck.connect(str(path))
             stuck.send(b"GET /mainlogtail HTTP/1.1\r\nHost: x\r\n\r\n")
-            await asyncio.get_running_loop().sock_recv(stuck, 1)
+            await until(lambda: waiting_bytes(stuck) > 0)
+            stuck.recv(1)
             with log.open("a") as file:
                 file.write("a line\n" * 1_000_000)
             await until(lambda: waiting_bytes(stuck) > 64 * 1024)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -10,10 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.core.history import Requester
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon import signals
 from sdsuper.values import Level
+from tests.unit import waiting
 
 MORE_THAN_A_PIPE_TAKES = 70_000
 
@@ -25,7 +26,7 @@ class Target:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.ended = asyncio.Event()
+        self.ended = waiting.Event()
 
     def report(self, level: Level, message: str) -> None:
         pass
@@ -66,8 +67,8 @@ def test_a_storm_of_one_signal_takes_the_place_of_no_other(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def live() -> list[str]:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _loop, _context: None)
+        loop = eventloop.get_running_loop()
+        loop.on_error = lambda _message, _error: None
         target = Target()
         signals.install(target)
         try:
@@ -75,17 +76,17 @@ def test_a_storm_of_one_signal_takes_the_place_of_no_other(
                 send(signal.SIGCHLD)
             for number in (signal.SIGHUP, signal.SIGUSR2, signals.SIGREEXEC, signal.SIGTERM):
                 send(number)
-            await asyncio.wait_for(target.ended.wait(), 20)
+            await target.ended.wait()
             assert target.asked == ["child", "reopen", "reexec", "SIGTERM"]
             loop.call_soon(send, signal.SIGCHLD)
-            async with asyncio.timeout(20):
-                while "child" not in target.asked[1:]:  # noqa: ASYNC110  it is a list
-                    await asyncio.sleep(0.001)
+            with eventloop.timeout(20):
+                while "child" not in target.asked[1:]:
+                    await eventloop.sleep(0.001)
         finally:
             signals.uninstall()
         return target.asked
 
-    assert asyncio.run(live())[4:] == ["child"]
+    assert eventloop.run(live())[4:] == ["child"]
     assert capfd.readouterr().err == ""
 
 
@@ -101,12 +102,12 @@ def test_a_signal_wakes_a_loop_that_sleeps() -> None:
                     target=signal.pthread_kill, args=(here, signal.SIGTERM), daemon=True
                 )
                 thread.start()
-                await asyncio.wait_for(target.ended.wait(), 20)
+                await target.ended.wait()
                 thread.join()
         finally:
             signals.uninstall()
 
-    asyncio.run(live())
+    eventloop.run(live())
 
 
 def test_nothing_is_left_open() -> None:
@@ -117,4 +118,4 @@ def test_nothing_is_left_open() -> None:
         assert os.listdir("/proc/self/fd") == before
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
-    asyncio.run(live())
+    eventloop.run(live())

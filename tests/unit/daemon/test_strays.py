@@ -1,6 +1,5 @@
 """What cannot be ended holds nothing up; the rest is tested on real daemons."""
 
-import asyncio
 import contextlib
 import functools
 import os
@@ -13,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.daemon import proctable
 from sdsuper.daemon.strays import Strays
 from sdsuper.values import Level
+from tests.unit import waiting
 
 
 def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +27,7 @@ def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPat
     with subprocess.Popen(["sleep", "60"], process_group=0) as stray:
 
         async def sweep() -> None:
-            cleared = asyncio.Event()
+            cleared = waiting.Event()
 
             def ended(count: int) -> None:
                 assert count == 0  # it lives on
@@ -35,13 +36,13 @@ def test_a_stray_out_of_reach_is_told_and_given_up(monkeypatch: pytest.MonkeyPat
             strays = Strays((), lambda level, text: told.append((level, text)))
             strays.end("p", "no-such-mark", stray.pid, {}, 60.0, ended)
             assert not cleared.is_set()
-            await asyncio.wait_for(cleared.wait(), 20)
+            await cleared.wait()
             assert not strays.busy
 
         try:
             with monkeypatch.context() as patched:
                 patched.setattr(signal, "pidfd_send_signal", refuse)
-                asyncio.run(sweep())
+                eventloop.run(sweep())
         finally:
             stray.kill()
     assert told[-1] == (
@@ -73,7 +74,7 @@ def test_many_that_end_at_once_are_looked_for_at_once(
 
     async def sweep() -> dict[int, int]:
         ended: dict[int, int] = {}
-        most_ended, all_ended = asyncio.Event(), asyncio.Event()
+        most_ended, all_ended = waiting.Event(), waiting.Event()
 
         def end(number: int, count: int) -> None:
             ended[number] = count
@@ -96,16 +97,17 @@ def test_many_that_end_at_once_are_looked_for_at_once(
                 adopted=adopted,
             )
         assert set(ended) == {0}  # the first is not kept waiting
-        await asyncio.wait_for(most_ended.wait(), 20)
+        await most_ended.wait()
         for each in strays:
-            await asyncio.to_thread(each.wait, 20)
+            while each.poll() is None:
+                await eventloop.sleep(0.01)
         found.look_again()
-        await asyncio.wait_for(all_ended.wait(), 20)
+        await all_ended.wait()
         assert not found.busy
         return ended
 
     try:
-        ended = asyncio.run(sweep())
+        ended = eventloop.run(sweep())
     finally:
         for each in strays:
             each.kill()
@@ -148,15 +150,15 @@ def test_strays_of_an_adopted_invocation_are_found_among_the_children_of_others(
         pidfds = [os.pidfd_open(pid) for pid in pids]
 
         async def sweep() -> None:
-            cleared = asyncio.Event()
+            cleared = waiting.Event()
             strays = Strays((), lambda level, text: None)
             strays.end("p", "m-1", leader.pid, {}, 0.2, lambda ended: cleared.set(), adopted=True)
             assert not cleared.is_set()
-            await asyncio.wait_for(cleared.wait(), 20)
+            await cleared.wait()
             assert not strays.busy
 
         try:
-            asyncio.run(sweep())
+            eventloop.run(sweep())
             ended = [bool(select.select([pidfd], [], [], 0)[0]) for pidfd in pidfds]
         finally:
             for pidfd in pidfds:

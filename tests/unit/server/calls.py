@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import Any
 
+from sdsuper import eventloop
 from sdsuper.config.model import ChannelConfig, GroupConfig, Location, ProcessConfig
 from sdsuper.rpc.faults import Fault
 from tests.unit.server.fakes import FakeDaemon, registry_of
@@ -47,14 +47,14 @@ class Caller:
         self.fake = FakeDaemon(*groups)
         self.registry = registry_of(self.fake)
 
-    async def begin(self, name: str, *params: object) -> asyncio.Task[Any]:
+    async def begin(self, name: str, *params: object) -> eventloop.Task[Any]:
         """Call a method and let it run until it waits."""
 
         async def call() -> Any:
             value = self.registry.call(name, list(params))
             return await value if inspect.isawaitable(value) else value
 
-        task = asyncio.ensure_future(call())
+        task = eventloop.Task(call())
         await settle()
         return task
 
@@ -65,7 +65,7 @@ class Caller:
         return outcome(task)
 
 
-def outcome(task: asyncio.Task[Any]) -> Any:
+def outcome(task: eventloop.Task[Any]) -> Any:
     error = task.exception()
     if isinstance(error, Fault):
         return error.text
@@ -75,7 +75,7 @@ def outcome(task: asyncio.Task[Any]) -> Any:
 async def settle() -> None:
     """Let everything run that can run."""
     for _ in range(10):
-        await asyncio.sleep(0)
+        await eventloop.sleep(0)
 
 
 def result(name: str, status: int = 80, description: str = "OK") -> dict[str, object]:

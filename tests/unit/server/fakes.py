@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
+from sdsuper import eventloop
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import DaemonConfig, GroupConfig, RpcInterfaceConfig
 from sdsuper.config.servers import MAIN_FACTORY
@@ -95,12 +95,12 @@ class FakeDaemon:
         self.stdin_error: Exception | None = None
         self.changes = Changes()
         self.config_error: Exception | None = None
-        self.updating = asyncio.Lock()
+        self.updating = eventloop.Lock()
         self._facts: list[Fact] = []
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
         self._handling = False
         self._pid = 1000
-        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._waiters: list[tuple[Callable[[], bool], eventloop.Future[None]]] = []
         for group in groups:
             self.add_group(group)
         self.submit(DaemonStarted())
@@ -129,7 +129,7 @@ class FakeDaemon:
     async def until(self, done: Callable[[], bool], watch: Collection[Namespec]) -> None:
         if done():
             return
-        future = asyncio.get_running_loop().create_future()
+        future = eventloop.Future()
         self._waiters.append((done, future))
         await future
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Self
 
+from sdsuper import eventloop
 from sdsuper.config.model import GroupConfig, ServerConfig
 from sdsuper.rpc.codec import dumps_call, loads_response
 from sdsuper.server.sockets import open_listeners
 from sdsuper.server.web import WebServer
 from tests.unit.server.fakes import FakeDaemon, as_daemon, registry_of
+from tests.unit.server.streams import Stream, connect
 
 PATIENCE = 30.0  # seconds until a test that hangs fails
 
@@ -38,20 +38,17 @@ class Answer:
 class Client:
     """One connection. It reads replies one by one and says raw bytes."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
 
     async def say(self, data: bytes) -> None:
-        self.writer.write(data)
-        with contextlib.suppress(ConnectionError):
-            await self.writer.drain()
+        await self.stream.write(data)
 
     async def head(self) -> Answer:
         """Read a status line and headers."""
-        first = (await self.reader.readline()).decode().split(" ", 2)
+        first = (await self.stream.readline()).decode().split(" ", 2)
         headers = {}
-        while line := (await self.reader.readline()).strip():
+        while line := (await self.stream.readline()).strip():
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         return Answer(first[0], int(first[1]), headers, b"")
@@ -60,7 +57,7 @@ class Client:
         """Read one reply."""
         answer = await self.head()
         if not bodiless:
-            answer.body = await self.reader.readexactly(int(answer.headers["content-length"]))
+            answer.body = await self.stream.readexactly(int(answer.headers["content-length"]))
         return answer
 
     async def ask(self, data: bytes) -> Answer:
@@ -69,22 +66,17 @@ class Client:
 
     async def chunk(self) -> bytes:
         """Read one chunk of a stream."""
-        size = int((await self.reader.readline()).strip(), 16)
-        data = await self.reader.readexactly(size)
-        await self.reader.readexactly(2)
+        size = int((await self.stream.readline()).strip(), 16)
+        data = await self.stream.readexactly(size)
+        await self.stream.readexactly(2)
         return data
 
     async def ended(self) -> bytes:
         """Return what is left until the server closes."""
-        try:
-            return await self.reader.read()
-        except ConnectionError:
-            return b""
+        return await self.stream.read()
 
     async def close(self) -> None:
-        self.writer.close()
-        with contextlib.suppress(ConnectionError):
-            await self.writer.wait_closed()
+        await self.stream.close()
 
 
 class Site:
@@ -118,7 +110,7 @@ class Site:
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> Self:
-        await self.web.start()
+        self.web.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -128,7 +120,7 @@ class Site:
         shutil.rmtree(self.directory)
 
     async def client(self) -> Client:
-        client = Client(*await asyncio.open_unix_connection(self.path))
+        client = Client(await connect(self.path))
         self._clients.append(client)
         return client
 
@@ -137,21 +129,15 @@ class Site:
         return await (await self.client()).ask(data)
 
 
-@contextlib.asynccontextmanager
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(PATIENCE):
-        yield
-
-
 def run(test: Coroutine[Any, Any, None]) -> None:
     """Run a test with a bound on its time, and leave no descriptor behind."""
 
     async def bounded() -> None:
-        async with patience():
+        with eventloop.timeout(PATIENCE):
             await test
 
     before = len(os.listdir("/proc/self/fd"))
-    asyncio.run(bounded(), debug=False)
+    eventloop.run(bounded())
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import socket
@@ -11,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.core.facts import Exited
 from sdsuper.core.history import DAEMON, Requester, Via
 from sdsuper.core.states import ProcessState
 from sdsuper.daemon.proctable import Entry
 from sdsuper.rpc.codec import dumps_call
 from sdsuper.server.caller import NOBODY, Caller, Peer, calling, requester
-from sdsuper.server.http import Connection
 from sdsuper.values import ExitStatus, Namespec
 from tests.unit.core.builders import solo
 from tests.unit.server.site import Client, Site, call, post, run
+from tests.unit.server.streams import connect
 
 A = Namespec("a", "a")
 ME = Path("/proc/self/comm").read_text().strip()
@@ -75,7 +75,7 @@ def test_a_button_of_the_page_is_told_as_such() -> None:
             found = re.search(rb'name="token" value="([^"]+)"', page.body)
             assert found is not None
             form = b"action=stop&processname=a&token=" + found[1]
-            work = asyncio.ensure_future(client.ask(post(form, target="/")))
+            work = eventloop.Task(client.ask(post(form, target="/")))
             processes = site.fake.manager.processes
             await site.fake.until(lambda: processes[A].state is ProcessState.STOPPING, (A,))
             site.fake.exit("a")
@@ -115,14 +115,13 @@ def test_a_client_of_an_inet_socket_is_known_by_its_address() -> None:
         async with Site(solo("a")) as site:
             listening = socket.create_server(("127.0.0.1", 0))
             (server,) = site.web._servers
-            loop = asyncio.get_running_loop()
-            accepting = await loop.create_server(lambda: Connection(server), sock=listening)
-            async with accepting:
-                streams = await asyncio.open_connection(*listening.getsockname())
-                client = Client(*streams)
-                await client.ask(call("supervisor.stopProcess", "a", False))
-                host, port = streams[1].get_extra_info("sockname")
-                await client.close()
+            accepting = eventloop.Acceptor(listening, server._connect, 1)
+            client = Client(await connect(listening.getsockname()))
+            await client.ask(call("supervisor.stopProcess", "a", False))
+            host, port = client.stream.transport.socket.getsockname()
+            await client.close()
+            accepting.close()
+            listening.close()
             told = asked(site)
             expected = Requester(Via.RPC, "supervisor.stopProcess", address=f"{host}:{port}")
             assert told == expected

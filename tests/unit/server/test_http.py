@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.daemon.readback import Channel, Following
 from sdsuper.logs.readback import FAILED, ReadbackError
 from sdsuper.rpc.codec import dumps_call, loads_response
@@ -22,6 +22,7 @@ from sdsuper.server.registry import Registry, method
 from sdsuper.values import Level
 from tests.unit.server.calls import settle, solo
 from tests.unit.server.site import Client, Site, call, get, post, run
+from tests.unit.server.streams import Stream
 
 OK = get("/ok.html")
 PID = call("supervisor.getPID")
@@ -205,7 +206,7 @@ def test_an_unexpected_error_is_told_in_the_log_and_nowhere_else() -> None:
     @method("test.later")
     async def later(_registry: Registry) -> int:
         """Fail later."""
-        await asyncio.sleep(0)
+        await eventloop.sleep(0)
         raise RuntimeError("secret")
 
     @method("test.none")
@@ -246,8 +247,8 @@ def test_names_beyond_ascii_come_through_a_reply_that_waits() -> None:
 
 async def _until(true: object) -> None:
     assert callable(true)
-    while not true():  # noqa: ASYNC110 - what is awaited sets no event
-        await asyncio.sleep(0.001)
+    while not true():
+        await eventloop.sleep(0.001)
 
 
 # -- connections -----------------------------------------------------------------------------------
@@ -311,11 +312,11 @@ def test_a_flood_of_pipelined_requests_waits_for_a_client_that_does_not_read() -
         async with Site(*[solo(f"p{number}") for number in range(100)]) as site:
             client = await site.client()
             one = call("supervisor.getAllProcessInfo")
-            flood = asyncio.ensure_future(client.say(one * 60))
+            flood = eventloop.Task(client.say(one * 60))
             (connection,) = await _connections(site, 1)
             await _until(lambda: not connection.can_write)
             await settle()
-            waiting = connection._transport.get_write_buffer_size()
+            waiting = connection._transport.waiting
             assert waiting < 1_000_000
             for _ in range(60):
                 assert (await client.answer()).body.count(b"<struct>") == 100
@@ -350,7 +351,7 @@ def test_a_request_byte_by_byte() -> None:
             client = await site.client()
             for index in range(len(PID)):
                 await client.say(PID[index : index + 1])
-                await asyncio.sleep(0)
+                await eventloop.sleep(0)
             assert (await client.answer()).value == os.getpid()
 
     run(test())
@@ -361,7 +362,7 @@ def test_a_client_that_only_stops_sending_still_gets_its_answers() -> None:
         async with Site(solo("a")) as site:
             client = await site.client()
             await client.say(PID + call("supervisor.startProcess", "a") + PID)
-            client.writer.write_eof()
+            client.stream.transport.write_eof()
             assert (await client.answer()).value == os.getpid()
             await _until(lambda: site.fake.spawned == ["a"])
             site.fake.advance(1.0)
@@ -382,7 +383,7 @@ def test_a_client_that_goes_away_cancels_nothing() -> None:
             ]
             await client.say(call("system.multicall", calls))
             await _until(lambda: site.fake.spawned == ["a"])
-            client.writer.transport.abort()
+            client.stream.transport.abort()
             site.fake.advance(1.0)
             await _until(lambda: site.fake.spawned == ["a", "b"])
             site.fake.advance(1.0)
@@ -398,7 +399,7 @@ def test_a_client_that_goes_away_in_the_middle_disturbs_nobody(sent: bytes) -> N
             client = await site.client()
             await client.say(sent)
             await _connections(site, 1)
-            client.writer.transport.abort()
+            client.stream.transport.abort()
             await _connections(site, 0)
             assert (await site.ask(PID)).status == 200
             assert site.fake.log.at(Level.CRITICAL) == []
@@ -483,7 +484,7 @@ def test_a_refusal_is_read_by_a_client_that_is_still_sending() -> None:
         async with Site() as site:
             client = await site.client()
             await client.say(get("/RPC2", f"Content-Length: {10**9}", method="POST"))
-            sending = asyncio.ensure_future(client.say(b"x" * 3_000_000))
+            sending = eventloop.Task(client.say(b"x" * 3_000_000))
             assert (await client.answer()).status == 413
             await client.close()
             await sending
@@ -497,7 +498,7 @@ def test_a_large_body_within_the_limit() -> None:
             text = "é" * 2_000_000
             client = await site.client()
             request = call("supervisor.sendRemoteCommEvent", "t", text)
-            sending = asyncio.ensure_future(client.say(request))
+            sending = eventloop.Task(client.say(request))
             assert (await client.answer()).value is True
             await sending
             assert site.fake.events[-1].payload() == f"t:{text}".replace("t:", "type:t\n", 1)
@@ -555,7 +556,7 @@ def test_one_timer_serves_all_connections() -> None:
             assert site.web._expiry is not None
             deadlines = [connection.deadline for connection in connections]
             assert all(deadline is not None for deadline in deadlines)
-            assert site.web._expiry.when() <= min(deadlines)  # type: ignore[type-var]
+            assert site.web._expiry.when <= min(deadlines)  # type: ignore[type-var]
 
     run(test())
 
@@ -769,9 +770,9 @@ def test_clients_wait_while_the_server_is_suspended_and_go_on_after_that() -> No
             late = await site.client()
             for client in (fresh, idle, late):
                 await client.say(OK)
-            await asyncio.sleep(0.1)
+            await eventloop.sleep(0.1)
             assert len(site.web.clients()) == 2
-            await site.web.resume()
+            site.web.resume()
             for client in (fresh, idle, late):
                 assert (await client.answer()).body == b"OK"
 
@@ -794,7 +795,7 @@ def test_what_takes_too_long_is_to_come_again(monkeypatch: pytest.MonkeyPatch) -
                 assert (answer.status, answer.headers["retry-after"]) == (503, "1")
                 assert await client.ended() == b""
             assert site.web.clients() == []
-            await site.web.resume()
+            site.web.resume()
             site.fake.advance(2)
 
     run(test())
@@ -806,8 +807,8 @@ def test_clients_of_an_earlier_daemon_are_gone_on_with() -> None:
             ours, theirs = socket.socketpair()
             lost, stranger = socket.socketpair()
             known = site.web.listeners[0].config.file
-            since = asyncio.get_running_loop().time() - 1000
-            await site.web.welcome(
+            since = eventloop.get_running_loop().time() - 1000
+            site.web.welcome(
                 [
                     (web.Client(f"unix://{known}", http.Phase.IDLE, since), theirs.detach()),
                     (web.Client("unix:///other", http.Phase.IDLE, since), stranger.detach()),
@@ -817,7 +818,7 @@ def test_clients_of_an_earlier_daemon_are_gone_on_with() -> None:
             assert (connection.phase, connection.since) == (http.Phase.IDLE, since)
             assert lost.recv(1) == b""
             lost.close()
-            client = Client(*await asyncio.open_unix_connection(sock=ours))
+            client = Client(Stream(ours))
             assert (await client.ask(OK)).body == b"OK"
             assert connection.phase is http.Phase.IDLE
             await client.close()
@@ -834,10 +835,10 @@ def test_an_http_1_0_watcher_gets_lines_as_they_come() -> None:
             answer = await client.head()
             assert (answer.version, answer.status) == ("HTTP/1.0", 200)
             assert "transfer-encoding" not in answer.headers
-            assert await client.reader.readexactly(4) == b"one\n"
+            assert await client.stream.readexactly(4) == b"one\n"
             with path.open("ab") as log:
                 log.write(b"two\n")
-            assert await client.reader.readexactly(4) == b"two\n"
+            assert await client.stream.readexactly(4) == b"two\n"
 
     run(test())
 
@@ -851,7 +852,7 @@ def test_a_watcher_that_leaves_is_looked_for_no_more(how: str) -> None:
             await client.say(get("/logtail/a"))
             await client.head()
             await _gather(client, b"one\n")
-            getattr(client.writer.transport, how)()
+            getattr(client.stream.transport, how)()
             await _connections(site, 0)
 
     run(test())
@@ -864,12 +865,12 @@ def test_a_watcher_that_does_not_read_costs_a_bounded_amount() -> None:
             client = await site.client()
             await client.say(get("/logtail/a"))
             await client.head()
-            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.stream.transport.pause_reading()
             path.write_bytes(b"x" * 8_000_000)
             (connection,) = await _connections(site, 1)
             await _until(lambda: not connection.can_write)
-            assert connection._transport.get_write_buffer_size() < 1_000_000
-            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            assert connection._transport.waiting < 1_000_000
+            client.stream.transport.resume_reading()
             await _gather(client, b"x" * 8_000_000)
 
     run(test())
@@ -884,7 +885,7 @@ class SlowReadback:
     def __init__(self) -> None:
         self.asked = 0
         self.given_up = 0
-        self.found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.found: eventloop.Future[bytes] = eventloop.Future()
 
     async def read(self, channel: Channel, offset: int, length: int) -> bytes:
         return await self._wait()
@@ -896,8 +897,8 @@ class SlowReadback:
     async def _wait(self) -> bytes:
         self.asked += 1
         try:
-            return await asyncio.shield(self.found)
-        except asyncio.CancelledError:
+            return await self.found
+        except eventloop.CancelledError:
             self.given_up += 1
             raise
 
@@ -920,7 +921,7 @@ def test_a_search_is_given_up_when_its_client_is_gone(how: str, request_: bytes)
             client = await site.client()
             await client.say(request_)
             await _until(lambda: readback.asked == 1)
-            getattr(client.writer.transport, how)()
+            getattr(client.stream.transport, how)()
             await _until(lambda: readback.given_up == 1)
             await _connections(site, 0)
 
@@ -930,7 +931,7 @@ def test_a_search_is_given_up_when_its_client_is_gone(how: str, request_: bytes)
 def test_a_search_for_a_client_that_is_gone_already_is_given_up() -> None:
     async def test() -> None:
         troubles: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: troubles.append(told))
+        eventloop.get_running_loop().on_error = lambda *told: troubles.append(told)
         async with Site(solo("a")) as site:
             readback = _in_journal(site)
             with socket.socket(socket.AF_UNIX) as client:
@@ -951,7 +952,7 @@ def test_who_only_stopped_sending_gets_what_is_found() -> None:
             client = await site.client()
             await client.say(READ)
             await _until(lambda: readback.asked == 1)
-            client.writer.write_eof()
+            client.stream.transport.write_eof()
             readback.found.set_result(b"found \x1b\n")
             assert (await client.answer()).value == "found \ufffd\n"
             assert readback.given_up == 0
@@ -986,7 +987,7 @@ def test_closing_ends_idle_clients_and_watchers_and_finishes_replies() -> None:
             await watcher.head()
             await waiting.say(call("supervisor.startProcess", "a"))
             await _until(lambda: site.fake.spawned == ["a"])
-            closing = asyncio.ensure_future(site.web.close())
+            closing = eventloop.Task(site.web.close())
             assert await idle.ended() == b""
             assert await watcher.ended() == b"4\r\none\n\r\n0\r\n\r\n"
             assert not Path(site.path).exists()  # noqa: ASYNC240
@@ -1027,8 +1028,8 @@ def test_closing_ends_a_stream_that_begins_meanwhile(monkeypatch: pytest.MonkeyP
             client = await site.client()
             await client.say(get("/logtail/a"))
             await _until(lambda: readback.asked == 1)
-            closing = asyncio.ensure_future(site.web.close())
-            await asyncio.sleep(0)
+            closing = eventloop.Task(site.web.close())
+            await eventloop.sleep(0)
             readback.found.set_result(b"")
             await client.head()
             assert await client.ended() == b"5\r\npast\n\r\n0\r\n\r\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sdsuper import SUPERVISOR_VERSION, __version__
+from sdsuper import SUPERVISOR_VERSION, __version__, eventloop
 from sdsuper.config.diff import Changes
 from sdsuper.config.model import Autorestart, ChannelConfig
 from sdsuper.core.facts import StartRequested
@@ -26,7 +25,7 @@ def call(caller: Caller, name: str, *params: object) -> Any:
     async def once() -> Any:
         return await caller(name, *params)
 
-    return asyncio.run(once())
+    return eventloop.run(once())
 
 
 # -- the daemon ------------------------------------------------------------------------------------
@@ -333,4 +332,4 @@ def test_multicall_gives_bare_values_and_faults_in_order() -> None:
         (said,) = caller.fake.log.at(Level.CRITICAL)
         assert said.endswith("KeyError: 'x'\n")
 
-    asyncio.run(test())
+    eventloop.run(test())

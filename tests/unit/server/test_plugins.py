@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from types import FunctionType
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.config.model import Location, RpcInterfaceConfig
 from sdsuper.core.events import ProcessRunning
 from sdsuper.core.states import ManagerState, ProcessState
@@ -159,13 +159,13 @@ def test_nothing_ends_the_daemon(plugin: Plugin) -> None:
 
 
 def test_a_promise_is_asked_until_it_is_kept(plugin: Plugin) -> None:
-    assert asyncio.run(plugin.call("x.later", [])) == "done"
+    assert eventloop.run(plugin.call("x.later", [])) == "done"
 
 
 def test_a_promise_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "PATIENCE", -1.0)
     with pytest.raises(Fault, match=r"FAILED: x\.y has given no result"):
-        asyncio.run(promised("x.y", lambda: NOT_DONE_YET))
+        eventloop.run(promised("x.y", lambda: NOT_DONE_YET))
 
 
 @pytest.mark.parametrize(

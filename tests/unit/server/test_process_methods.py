@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.config.model import Autorestart
 from sdsuper.core.facts import StartRequested
 from sdsuper.core.states import ProcessState
@@ -16,11 +16,12 @@ from sdsuper.daemon.command import CommandNotExecutableError, CommandNotFoundErr
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.methods.process import signal_number
 from sdsuper.values import Level
+from tests.unit import waiting
 from tests.unit.server.calls import Caller, group, outcome, program, result, settle, solo
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(test)
+    eventloop.run(test)
 
 
 async def running(caller: Caller, *names: str) -> None:
@@ -238,7 +239,7 @@ def test_the_log_repeats_who_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None
     async def test() -> None:
         caller = Caller(solo("a"))
         await running(caller, "a")
-        repeated = asyncio.Event()
+        repeated = waiting.Event()
         said: list[str] = []
 
         def log(_level: Level, message: str) -> None:
@@ -248,7 +249,7 @@ def test_the_log_repeats_who_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None
 
         monkeypatch.setattr(caller.fake.log, "log", log)
         task = await caller.begin("supervisor.stopProcess", "a")
-        async with asyncio.timeout(20):
+        with eventloop.timeout(20):
             await repeated.wait()
         caller.fake.exit("a")
         assert await task is True

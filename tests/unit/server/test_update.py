@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from sdsuper import eventloop
 from sdsuper.core.facts import ShutdownRequested, StartRequested
 from sdsuper.core.states import ProcessState
 from tests.unit.server.calls import Caller, outcome, settle, solo
@@ -19,7 +19,7 @@ def changed_to(caller: Caller, *groups: Any) -> None:
     caller.fake.config.groups = groups
 
 
-async def begun(*up: str) -> tuple[Caller, asyncio.Task[Any]]:
+async def begun(*up: str) -> tuple[Caller, eventloop.Task[Any]]:
     """Return two groups, both changed, and the call that replaces them; some were up before."""
     caller = Caller(solo("a", startsecs=0), solo("b", priority=1, startsecs=0))
     for name in up:
@@ -46,7 +46,7 @@ def test_all_stop_together_high_priorities_first() -> None:
             assert caller.fake.process(name).state is ProcessState.STARTING
             assert caller.fake.process(name).config.startsecs == 5
 
-    asyncio.run(test())
+    eventloop.run(test())
 
 
 @pytest.mark.parametrize("ends", [False, True])
@@ -67,7 +67,7 @@ def test_a_second_update_waits_for_the_first(ends: bool) -> None:
             expected = ProcessState.STOPPED if ends else ProcessState.STARTING
             assert caller.fake.process(name).state is expected
 
-    asyncio.run(test())
+    eventloop.run(test())
 
 
 def test_what_cannot_be_stopped_is_kept() -> None:
@@ -83,7 +83,7 @@ def test_what_cannot_be_stopped_is_kept() -> None:
         assert outcome(task) == told(a="kept", b="removed")
         assert list(caller.fake.manager.groups) == ["a"]
 
-    asyncio.run(test())
+    eventloop.run(test())
 
 
 def shut_down(caller: Caller) -> None:
@@ -116,7 +116,7 @@ def test_what_may_happen_meanwhile(happens: Callable[[Caller], None], expected: 
         await settle()
         assert outcome(task) == expected
 
-    asyncio.run(test())
+    eventloop.run(test())
 
 
 def test_one_that_was_stopping_already_is_waited_for() -> None:
@@ -132,4 +132,4 @@ def test_one_that_was_stopping_already_is_waited_for() -> None:
         assert outcome(task) == told(a="changed")
         assert caller.fake.process("a").state is ProcessState.STOPPED  # somebody wanted it down
 
-    asyncio.run(test())
+    eventloop.run(test())

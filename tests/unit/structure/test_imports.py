@@ -120,7 +120,8 @@ def test_every_layer_is_in_the_table() -> None:
 
 
 RARELY_USED = {
-    *("bz2", "click", "hashlib", "hmac", "json", "lzma", "psutil", "sdnotify", "ssl", "tempfile")
+    *("asyncio", "bz2", "click", "concurrent", "hashlib", "hmac", "json", "logging", "lzma"),
+    *("psutil", "sdnotify", "ssl", "tempfile"),
 }
 
 
