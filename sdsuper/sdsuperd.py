@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import faulthandler
 import functools
 import gc
@@ -31,6 +30,7 @@ from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.plugins import MODULES
 from sdsuper.daemon.records import cgroups_of, restored_config
 from sdsuper.daemon.reload import Source, refusal
+from sdsuper.dataclass import dataclass, replace
 from sdsuper.errors import ConfigError, HandoverError, SdsuperError, StartError, UsageError
 from sdsuper.handover.codec import Codec, codec_of
 from sdsuper.logs.auto import clean_auto_logs
@@ -150,12 +150,12 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
     if command_line.profile_options is not None:
         # A profiler that hooks every call does not get on with a storm of SIGCHLD.
         told = "profile_options has no effect; look at the running daemon with a sampling profiler"
-        config = dataclasses.replace(config, notes=(*config.notes, Note(Level.WARN, told)))
+        config = replace(config, notes=(*config.notes, Note(Level.WARN, told)))
     # A working directory that is entered later must not change which file is meant.
     read = functools.partial(_read_again, os.path.abspath(given), command_line.overrides)
     if found.refusal is not None:
         refused = Note(Level.CRITICAL, _REFUSED.format(found.refusal))
-        config = dataclasses.replace(config, notes=(refused, *config.notes))
+        config = replace(config, notes=(refused, *config.notes))
     directory = runtime_directory(os.environ, os.getpid())
     kept = KeptSockets(found.others, directory, notifier)
     JOURNAL.address = os.environ.get(JOURNAL_VARIABLE, ADDRESS)
@@ -174,7 +174,7 @@ def _live(program: str, command_line: CommandLine, notifier: Notifier) -> int:
         config = source.next or read()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Found:
     """What was found at the start.
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import getopt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from functools import cache
 from typing import Any
 
 from sdsuper.config.kinds import BOOLEAN
 from sdsuper.config.model import DaemonConfig
 from sdsuper.config.option import Option, options_of
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.errors import UsageError
 
 COMMANDS = ("config",)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.config.option import LIVE, Option, options_of
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
@@ -73,25 +72,25 @@ def _comparable(group: GroupConfig) -> GroupConfig:
     processes = tuple(map(_without_generated_logs, group.processes))
     pool = group.pool
     if pool is not None:  # events are a set, however they are listed
-        pool = dataclasses.replace(pool, events=tuple(sorted(set(pool.events))))
-    return dataclasses.replace(group, processes=processes, pool=pool)
+        pool = replace(pool, events=tuple(sorted(set(pool.events))))
+    return replace(group, processes=processes, pool=pool)
 
 
 def _without_generated_logs(process: ProcessConfig) -> ProcessConfig:
     """Return a process as it was read: the daemon fills in the file of an AUTO log."""
     stdout, stderr = (
-        dataclasses.replace(channel, logfile=None) if channel.auto else channel
+        replace(channel, logfile=None) if channel.auto else channel
         for channel in (process.stdout, process.stderr)
     )
     if stdout is process.stdout and stderr is process.stderr:
         return process
-    return dataclasses.replace(process, stdout=stdout, stderr=stderr)
+    return replace(process, stdout=stdout, stderr=stderr)
 
 
 def differences(old: ProcessConfig, new: ProcessConfig) -> tuple[Option, ...]:
     """Return the options in which two configurations of a process differ."""
     old, new = _without_generated_logs(old), _without_generated_logs(new)
-    compared = {item.name for item in dataclasses.fields(ProcessConfig) if item.compare}
+    compared = {item.name for item in fields(ProcessConfig) if item.compare}
     return tuple(
         option
         for option in options_of(ProcessConfig)

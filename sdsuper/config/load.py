@@ -6,7 +6,6 @@ default, the reading goes on, and all problems are raised together at the end.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from sdsuper.config.sections import COMMAND_LINE_ONLY, NAMED_KINDS, known_option
 from sdsuper.config.servers import PluginModules, read_rpcinterfaces, read_servers
 from sdsuper.config.sources import read_sources
 from sdsuper.config.types import EVENT_TYPES
+from sdsuper.dataclass import replace
 from sdsuper.errors import ConfigError, Problem
 
 __all__ = ["ConfigError", "load"]
@@ -145,7 +145,7 @@ def _daemon(settings: dict[str, Any], overrides: Mapping[str, object]) -> Daemon
     else:
         settings["logfile"] = os.path.abspath(settings["logfile"])
     settings["pidfile"] = os.path.abspath(settings["pidfile"])
-    return dataclasses.replace(DaemonConfig(logfile=None), **settings)
+    return replace(DaemonConfig(logfile=None), **settings)
 
 
 def _doubt_unknown_section(section: Section, findings: Findings) -> None:

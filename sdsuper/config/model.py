@@ -8,7 +8,6 @@ which of several errors is its first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from re import Pattern
 from typing import Literal
 
@@ -67,7 +66,7 @@ from sdsuper.config.kinds import (
 from sdsuper.config.limits import Memory, OomPolicy, Rlimit
 from sdsuper.config.option import LIVE, Expand, option, prefixed, section
 from sdsuper.config.types import Account, Autorestart, Containment, Ready, SocketConfig
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.errors import Problem
 from sdsuper.values import Level
 

@@ -8,14 +8,12 @@ derived from these declarations; mypy checks type and default against the field'
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from functools import cache
 from typing import Any, Generic, TypeVar, dataclass_transform, overload
 
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import MISSING, Field, dataclass, field, fields, replace
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -162,8 +160,8 @@ def option(
 def option(
     kind: Kind[Any],
     *,
-    default: Any = dataclasses.MISSING,
-    default_factory: Any = dataclasses.MISSING,
+    default: Any = MISSING,
+    default_factory: Any = MISSING,
     help: str,  # noqa: A002 - the word that every option library uses
     key: str | None = None,
     unset: str | None = None,
@@ -212,7 +210,7 @@ def option(
     )
 
 
-def prefixed(prefix: str, *, default_factory: Any = dataclasses.MISSING) -> Any:
+def prefixed(prefix: str, *, default_factory: Any = MISSING) -> Any:
     """Declare a field that holds another section's options, their keys behind a prefix.
 
     Args:
@@ -225,7 +223,7 @@ def prefixed(prefix: str, *, default_factory: Any = dataclasses.MISSING) -> Any:
 @dataclass_transform(
     frozen_default=True,
     kw_only_default=True,
-    field_specifiers=(option, prefixed, dataclasses.field),
+    field_specifiers=(option, prefixed, field),
 )
 def section(*names: str) -> Callable[[type[T]], type[T]]:
     """Make a class the declaration of the sections of these kinds, as a frozen dataclass."""
@@ -250,14 +248,12 @@ def _sections_of(cls: type) -> tuple[str, ...]:
 
 def _options(cls: type, names: tuple[str, ...]) -> Iterator[Option]:
     nested: dict[str, type] | None = None
-    for item in dataclasses.fields(cls):
+    for item in fields(cls):
         declared = item.metadata.get(_METADATA_KEY)
         if isinstance(declared, str):
             nested = nested or _annotations(cls)
             for inner in _options(nested[item.name], names):
-                yield dataclasses.replace(
-                    inner, key=declared + inner.key, path=(item.name, *inner.path)
-                )
+                yield replace(inner, key=declared + inner.key, path=(item.name, *inner.path))
         elif declared is not None:
             yield _bind(item, declared, names)
 
@@ -268,8 +264,8 @@ def _annotations(cls: type) -> dict[str, type]:
     return get_type_hints(cls)
 
 
-def _bind(item: dataclasses.Field[Any], declared: dict[str, Any], names: tuple[str, ...]) -> Option:
-    missing = dataclasses.MISSING
+def _bind(item: Field[Any], declared: dict[str, Any], names: tuple[str, ...]) -> Option:
+    missing = MISSING
     default = item.default
     if default is missing and item.default_factory is not missing:
         default = item.default_factory()

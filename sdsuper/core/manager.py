@@ -37,7 +37,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from itertools import groupby
 from typing import assert_never
 
@@ -68,7 +67,7 @@ from sdsuper.core.facts import (
 from sdsuper.core.history import AUTOSTART, DAEMON, PastInvocation, Requester, remembered
 from sdsuper.core.process import STRAYS_GRACE_MIN, Process, speaks_within, step
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
-from sdsuper.dataclass import dataclass, replace
+from sdsuper.dataclass import dataclass, field, replace
 from sdsuper.values import Instant, Level, Namespec
 
 FORGOTTEN_MAX = 64

@@ -8,7 +8,6 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import field
 
 from sdsuper import eventloop
 from sdsuper.config.model import Containment, DaemonConfig, GroupConfig, ProcessConfig
@@ -70,7 +69,7 @@ from sdsuper.daemon.spawn import (
 )
 from sdsuper.daemon.stdin import QUEUE_BYTES, StdinWriter
 from sdsuper.daemon.strays import Strays
-from sdsuper.dataclass import dataclass, replace
+from sdsuper.dataclass import dataclass, field, replace
 from sdsuper.errors import HandoverError
 from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.handover.text import text_of

@@ -25,11 +25,10 @@ import contextlib
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sdsuper.daemon.limits import DescriptorLimit
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.errors import HandoverError
 from sdsuper.handover import box as boxes
 from sdsuper.handover import store as stores

@@ -13,14 +13,13 @@ from __future__ import annotations
 import itertools
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 
 from sdsuper import eventloop
 from sdsuper.config.model import GroupConfig
 from sdsuper.core.events import Event, event_types
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.plugins import MODULES
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.listeners.pool import Pool, Waiting, envelope
 from sdsuper.listeners.protocol import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.outofmemory import Kills
-from sdsuper.dataclass import dataclass, replace
+from sdsuper.dataclass import dataclass, field, replace
 from sdsuper.errors import HandoverError
 from sdsuper.handover.codec import Plain, codec_of, decode_with
 from sdsuper.handover.text import text_of

@@ -29,14 +29,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import NamedTuple
 
 from sdsuper import eventloop
 from sdsuper.daemon import proctable
 from sdsuper.daemon.environment import INVOCATION_VARIABLE
 from sdsuper.daemon.leftovers import Emptying
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.systemd.cgroup import Cgroup
 from sdsuper.values import Level
 

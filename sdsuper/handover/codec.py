@@ -21,7 +21,6 @@ nobody knows is dropped and noted, and whatever does not fit is an error that na
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
 import enum
 import inspect
 import re
@@ -31,6 +30,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, Generic, TypeVar
 
+from sdsuper.dataclass import MISSING, fields, is_dataclass
 from sdsuper.errors import HandoverError
 
 T = TypeVar("T")
@@ -156,7 +156,7 @@ def _pair(hint: Any) -> tuple[_Encode, _Decode]:
         return _sequence(_SEQUENCES[kind], arguments)
     if issubclass(kind, collections.abc.Mapping):
         return _mapping(arguments)
-    if dataclasses.is_dataclass(kind):
+    if is_dataclass(kind):
         return _dataclass(kind, ())
     if issubclass(kind, tuple):
         return _named_tuple(kind)
@@ -426,14 +426,12 @@ _MISSING = object()
 
 def _dataclass(kind: Any, without: tuple[str, ...]) -> tuple[_Encode, _Decode]:
     hints = typing.get_type_hints(kind)
-    fields = [each for each in dataclasses.fields(kind) if each.init and each.name not in without]
+    told = [each for each in fields(kind) if each.name not in without]
     needed = {
-        each.name
-        for each in fields
-        if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+        each.name for each in told if each.default is MISSING and each.default_factory is MISSING
     }
     encode, decode = _attributes(
-        kind.__name__, {each.name: hints[each.name] for each in fields}, needed
+        kind.__name__, {each.name: hints[each.name] for each in told}, needed
     )
     if without:  # the rest is given by whoever reads it
         return encode, lambda plain, notes: _later(kind, decode(plain, notes))

@@ -9,7 +9,6 @@ whose defaults may be others in the next version, is written in full by `encode`
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import types
 import typing
@@ -18,6 +17,7 @@ from functools import cache
 from math import isfinite
 from typing import Any
 
+from sdsuper.dataclass import MISSING, Field, fields, is_dataclass
 from sdsuper.handover import codec
 from sdsuper.handover.codec import Json
 
@@ -86,7 +86,7 @@ def _expression(hint: Any, value: str, source: _Source) -> str:
     if isinstance(kind, type):
         if issubclass(kind, enum.Enum):
             return f"('\"%s\"' % {value}._name_)"
-        if dataclasses.is_dataclass(kind):
+        if is_dataclass(kind):
             return f"{source.name(_dataclass(kind, ()))}({value})"
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
             return _named_tuple(kind, value, source)
@@ -112,10 +112,10 @@ def _named_tuple(kind: Any, value: str, source: _Source) -> str:
     return "('[' + " + " + ',' + ".join(parts) + " + ']')"
 
 
-def _says_nothing(field: dataclasses.Field[Any], value: str) -> str | None:
+def _says_nothing(field: Field[Any], value: str) -> str | None:
     """Return the condition under which a field must be written, None where it always is."""
     default = field.default
-    if field.default_factory is not dataclasses.MISSING and field.default_factory in (dict, list):
+    if field.default_factory is not MISSING and field.default_factory in (dict, list):
         return value
     if default is None:
         return f"{value} is not None"
@@ -130,8 +130,8 @@ def _dataclass(kind: Any, without: tuple[str, ...]) -> Callable[[Any], str]:
     hints = typing.get_type_hints(kind)
     source = _Source()
     lines = ["    text = ''"]
-    for field in dataclasses.fields(kind):
-        if not field.init or field.name in without:
+    for field in fields(kind):
+        if field.name in without:
             continue
         local = source.local()
         lines.append(f"    {local} = value.{field.name}")

@@ -6,9 +6,7 @@ on its way within one).
 
 from __future__ import annotations
 
-from dataclasses import field
-
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.logs.lines import Part
 
 _LITTLE_BYTES = 512 * 1024  # what stalls a channel, and a chunk

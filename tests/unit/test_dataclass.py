@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import field
 from typing import Any, ClassVar
 
 import pytest
 
-from sdsuper.dataclass import dataclass, replace
+from sdsuper.dataclass import dataclass, field, fields, is_dataclass, replace
 
 Decorator = Callable[..., Any]
 
 
-def shapes(decorator: Decorator) -> dict[str, type[Any]]:
+def shapes(decorator: Decorator, field: Callable[..., Any]) -> dict[str, type[Any]]:
     """Return the same classes made by one decorator."""
 
     @decorator(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def shapes(decorator: Decorator) -> dict[str, type[Any]]:
     return {each.__name__: each for each in made}
 
 
-OURS, THEIRS = shapes(dataclass), shapes(dataclasses.dataclass)
+OURS, THEIRS = shapes(dataclass, field), shapes(dataclasses.dataclass, dataclasses.field)
 
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("Point", (1,), {}),
@@ -199,7 +200,8 @@ def test_a_new_list_for_each_and_no_shared_state_between_classes() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_tools_see_the_parameters_before_the_first_instance(name: str) -> None:
-    ours, theirs = (shapes(each)[name] for each in (dataclass, dataclasses.dataclass))
+    ours = shapes(dataclass, field)[name]
+    theirs = THEIRS[name]
     assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
 
 
@@ -233,3 +235,73 @@ def test_a_plain_subclass_of_a_frozen_class_has_attributes_of_its_own() -> None:
         more.value = 3  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
         del more.value
+
+
+def test_the_library_knows_them() -> None:
+    made: tuple[Any, Any] = (OURS["Point"](1, tags=["a"]), THEIRS["Point"](1, tags=["a"]))
+    ours, theirs = made
+    assert dataclasses.is_dataclass(made[0])
+    assert dataclasses.asdict(ours) == dataclasses.asdict(theirs)
+    for one, other in zip(fields(ours), dataclasses.fields(theirs), strict=True):
+        assert (one.name, one.type, one.compare, one.repr) == (
+            other.name,
+            other.type,
+            other.compare,
+            other.repr,
+        )
+    assert is_dataclass(OURS["Point"])
+    assert not is_dataclass(3)
+
+
+def test_the_library_makes_classes_of_them() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class More(ForMore):
+        extra: int = 2
+
+    assert More(1) == replace(More(1, 5), extra=2)
+    assert [each.name for each in dataclasses.fields(More)] == ["value", "extra"]
+    with pytest.raises(TypeError, match="cannot inherit"):
+        dataclasses.make_dataclass("Loose", (), bases=(ForMore,))
+
+
+def test_slots_are_those_of_the_class_and_no_more() -> None:
+    @dataclass(slots=True)
+    class First:
+        x: int
+
+        def twice(self) -> int:
+            return self.x * 2
+
+    @dataclass(slots=True)
+    class Second(First):
+        y: int = 3
+
+    assert vars(Second)["__slots__"] == ("y",)
+    assert Second(2).twice() + Second(2).y == 7
+    assert not hasattr(Second(2), "__dict__")
+
+
+def test_a_default_that_all_would_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="default_factory"):
+
+        @dataclass
+        class Wrong:
+            names: list[str] = []  # noqa: RUF012  what is refused
+
+
+def test_the_library_is_not_loaded_for_them() -> None:
+    code = """if True:
+        import sys
+        before = set(sys.modules)  # what the interpreter itself has loaded
+        from sdsuper.dataclass import dataclass, field, replace
+        @dataclass(frozen=True, slots=True)
+        class One:
+            x: int
+            y: list[int] = field(default_factory=list)
+        assert replace(One(1), x=2) == One(2)
+        print(*(set(sys.modules) - before) & {"dataclasses", "inspect"})
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, encoding="utf-8"
+    )
+    assert done.stdout == "\n"

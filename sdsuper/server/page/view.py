@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 
 from sdsuper.core.process import Process
 from sdsuper.core.states import ManagerState, ProcessState
 from sdsuper.daemon.usage import Usage
-from sdsuper.dataclass import dataclass
+from sdsuper.dataclass import dataclass, field
 from sdsuper.values import Namespec
 
 TONES = {

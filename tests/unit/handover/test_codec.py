@@ -7,7 +7,6 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import pytest
@@ -26,6 +25,7 @@ from sdsuper.config.model import (
 )
 from sdsuper.core.notice import Told
 from sdsuper.core.process import ExitRecord, Process
+from sdsuper.dataclass import dataclass, field
 from sdsuper.errors import HandoverError, Problem
 from sdsuper.handover.codec import codec_of, decode_with
 from sdsuper.values import Instant, Level, Namespec

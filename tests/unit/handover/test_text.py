@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from sdsuper.core.history import Attempt, PastInvocation
 from sdsuper.core.notice import Told
 from sdsuper.core.process import ExitRecord
+from sdsuper.dataclass import dataclass, field
 from sdsuper.handover.codec import codec_of
 from sdsuper.handover.store import Store, read
 from sdsuper.handover.text import text_of
