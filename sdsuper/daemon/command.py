@@ -1,6 +1,7 @@
 """`command=` -> the file to execute and its argument vector.
 
-Looked up anew at each start, so that a program installed later is found. The order of the
+Looked up anew at each start, so that a program installed later is found; only what many programs
+share, or one that comes and goes, is not looked for again within a second. The order of the
 checks and their texts are Supervisor's; scripts match on them.
 """
 
@@ -10,6 +11,7 @@ import os
 import re
 import shlex
 import stat
+import time
 from collections.abc import Mapping, Sequence
 
 from sdsuper.config.model import ProcessConfig
@@ -19,6 +21,7 @@ from sdsuper.errors import SdsuperError
 DEFAULT_PATH = "/bin:/usr/bin:/usr/local/bin"
 _QUOTING = re.compile(r"""["'\\]""")
 _WORD = re.compile(r"[^ \t\r\n]+")
+_RECENT_SECONDS = 1.0
 _ANY_EXECUTE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -47,6 +50,67 @@ class Command:
     argv: list[str]
 
 
+class _Recent:
+    """The files that were found within the last moment: many programs may be started at once."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, str | None, str | None], str] = {}
+        self._until = 0.0
+
+    def get(self, key: tuple[str, str | None, str | None]) -> str | None:
+        """Return the file of a command, None where it has to be looked for."""
+        if time.monotonic() > self._until:
+            self._files.clear()
+            return None
+        return self._files.get(key)
+
+    def put(self, key: tuple[str, str | None, str | None], file: str) -> None:
+        """Remember a file that was just found."""
+        now = time.monotonic()
+        if now > self._until:
+            self._files.clear()
+            self._until = now + _RECENT_SECONDS
+        self._files[key] = file
+
+
+_recent = _Recent()
+
+
+def recent_command(config: ProcessConfig, environ: Mapping[str, str]) -> Command:
+    """Return what `resolve_command` would, without a look where that was done a moment ago.
+
+    Raises:
+        CommandError: As `resolve_command`.
+    """
+    words = _words(config)
+    file = _recent.get(_key(words[0], config, environ))
+    return resolve_command(config, environ) if file is None else Command(file, words)
+
+
+def _key(
+    program: str, config: ProcessConfig, environ: Mapping[str, str]
+) -> tuple[str, str | None, str | None]:
+    if "/" in program:
+        return program, config.directory, None
+    return program, None, _path(config, environ)
+
+
+def _path(config: ProcessConfig, environ: Mapping[str, str]) -> str:
+    return config.environment.get("PATH") or environ.get("PATH") or DEFAULT_PATH
+
+
+def _words(config: ProcessConfig) -> list[str]:
+    try:
+        argv = split_command(config.command)
+    except ValueError as error:
+        raise CommandNotExecutableError(
+            f"can't parse command {config.command!r}: {error}"
+        ) from None
+    if not argv:
+        raise CommandNotExecutableError("command is empty")
+    return argv
+
+
 def resolve_command(config: ProcessConfig, environ: Mapping[str, str]) -> Command:
     """Split `command=` and find its file.
 
@@ -59,25 +123,20 @@ def resolve_command(config: ProcessConfig, environ: Mapping[str, str]) -> Comman
         CommandNotFoundError: No such file.
         CommandNotExecutableError: It cannot be parsed or executed.
     """
-    try:
-        argv = split_command(config.command)
-    except ValueError as error:
-        raise CommandNotExecutableError(
-            f"can't parse command {config.command!r}: {error}"
-        ) from None
-    if not argv:
-        raise CommandNotExecutableError("command is empty")
+    argv = _words(config)
     program = argv[0]
     if "/" in program:
         candidates: Sequence[str] = _beside(program, config.directory)
     else:
-        path = config.environment.get("PATH") or environ.get("PATH") or DEFAULT_PATH
+        path = _path(config, environ)
         candidates = [os.path.join(folder, program) for folder in path.split(":")]
     first_error: CommandError | None = None
     for candidate in candidates:
         problem = _problem_with(candidate)
         if problem is None:
-            return Command(os.path.abspath(candidate), argv)
+            file = os.path.abspath(candidate)
+            _recent.put(_key(program, config, environ), file)
+            return Command(file, argv)
         if first_error is None and not isinstance(problem, CommandNotFoundError):
             first_error = problem
     raise first_error or CommandNotFoundError(f"can't find command {program!r}")

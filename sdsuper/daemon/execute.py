@@ -36,7 +36,7 @@ from sdsuper.core.manager import Manager
 from sdsuper.core.notice import Notice
 from sdsuper.core.process import Process
 from sdsuper.daemon import containment, environment, proctable
-from sdsuper.daemon.command import CommandError, resolve_command
+from sdsuper.daemon.command import CommandError, recent_command
 from sdsuper.daemon.fcgi import FCGI, FcgiSockets
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.lastoutput import LastOutput
@@ -811,7 +811,7 @@ class Executor:
         memory: MemoryCount | None,
     ) -> Child:
         config = action.config
-        command = resolve_command(config, os.environ)
+        command = recent_command(config, os.environ)
         outlets = self._outlets[action.name]
         try:
             outlets.open()

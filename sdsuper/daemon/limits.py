@@ -79,18 +79,24 @@ class DescriptorLimit:
             self._reserve()
 
     @contextlib.contextmanager
-    def for_child(self) -> Iterator[None]:
-        """While inside, a child that is made gets the children's limit."""
+    def for_child(self, *, reserve: bool = True) -> Iterator[None]:
+        """While inside, a child that is made gets the children's limit.
+
+        Args:
+            reserve: Whether descriptors are needed inside.
+        """
         if self._own == self._children:
             yield
             return
-        self._release()
+        if reserve:
+            self._release()
         resource.setrlimit(resource.RLIMIT_NOFILE, self._children)
         try:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
-            self._reserve()
+            if reserve:
+                self._reserve()
 
     def close(self) -> None:
         """Give back the reserve and restore the limit that was found."""

@@ -15,9 +15,14 @@ from sdsuper.core.events import event_types
 
 
 class Modules:
-    """The folders in which modules are looked for, over the life of this Python process."""
+    """The folders in which modules are looked for, over the life of this Python process.
+
+    Attributes:
+        used: Whether anything was imported, which may do in this process what it likes.
+    """
 
     def __init__(self) -> None:
+        self.used = False
         self._folders: tuple[str, ...] = ()
 
     def open(self, folders: Sequence[str], *, strict: bool) -> None:
@@ -64,6 +69,7 @@ class Modules:
         return event_types()
 
     def _prepare(self) -> None:
+        self.used = True
         from sdsuper.compat import open_folders, stand_in, take_over
 
         open_folders(self._folders)

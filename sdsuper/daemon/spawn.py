@@ -1,13 +1,15 @@
 """ProcessConfig -> child: pipes, process group, limits, identity, directory, umask, exec.
 
-Two ways lead to a child. Where the identity stays and no sockets are passed, the standard
-library's vfork path is taken: its cost does not grow with the daemon's memory, and it blocks
-signals and restores their default actions by itself. Where `user=` asks for another identity, the
-standard library would fork, and would change the identity only after `directory` had been entered;
-there our own fork keeps the order that Supervisor promises. It also serves programs with
-`sockets=`, since LISTEN_PID is the child's own pid, which only the child knows, and those with
-limits: some the child has to set (`restrict`), others are those of a cgroup, and would not hold
-for what a program does before it is moved there.
+Two ways lead to a child. Where the identity stays and no sockets are passed, it is made by vfork:
+that cost does not grow with the daemon's memory. posix_spawn(3) is the shortest such way, and tells
+a failure without a pipe, but not of what. Then, and where a directory or a umask is asked for, the
+standard library's `Popen` does it. Both block signals and restore their default actions.
+
+Where `user=` asks for another identity, the standard library would fork, and would change the
+identity only after `directory` had been entered; there our own fork keeps the order that Supervisor
+promises. It also serves programs with `sockets=`, since LISTEN_PID is the child's own pid, which
+only the child knows, and those with limits: some the child has to set (`restrict`), others are
+those of a cgroup, and would not hold for what a program does before it is moved there.
 
 Whichever way, a child that fails before its program runs tells it twice: to the program's log
 in Supervisor's words (with exit status 127), and to us as stage and errno.
@@ -29,6 +31,7 @@ from sdsuper.daemon.command import Command
 from sdsuper.daemon.containment import Entry
 from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
+from sdsuper.daemon.plugins import MODULES
 from sdsuper.daemon.restrict import NO_LIMITS, Restrictions, restrictions
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
@@ -161,14 +164,14 @@ def spawn(
     try:
         if on_pipes is not None:
             on_pipes(pipes.own())
-        with limits.for_child():
-            if account is not None and account.uid == os.geteuid():
-                account = None
-            limited = config.limits != NO_LIMITS
-            if account is None and not sockets and not limited:
-                child = _vfork(config, command, environment, pipes, entry)
-            else:
-                restrict = restrictions(config.limits)
+        if account is not None and account.uid == os.geteuid():
+            account = None
+        limited = config.limits != NO_LIMITS
+        if account is None and not sockets and not limited:
+            child = _vfork(config, command, environment, limits, pipes, entry)
+        else:
+            restrict = restrictions(config.limits)
+            with limits.for_child():
                 child = _fork(
                     config, account, command, environment, pipes, sockets, entry, restrict
                 )
@@ -212,14 +215,70 @@ def _vfork(
     config: ProcessConfig,
     command: Command,
     environment: Mapping[str, str],
+    limits: DescriptorLimit,
     pipes: _Pipes,
     entry: Entry | None,
 ) -> Child:
-    stdin, stdout, stderr = pipes.child
-    process = _Popen.__new__(_Popen)
-    failure = None
     if entry is not None:
         entry.open()
+    failure = None
+    with limits.for_child(reserve=False):
+        pid = _posix_spawn(config, command, environment, pipes.child)
+    if pid is None:
+        with limits.for_child():
+            pid, failure = _popen(config, command, environment, pipes.child)
+    if entry is not None and failure is None:
+        failure = _bring(entry, pid, pipes.child[2])
+    return Child(pid, pipes.stdin, pipes.stdout, pipes.stderr, failure)
+
+
+_CLOSE_FROM: int | None = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
+"""The action that closes all descriptors from one on; Python has it since 3.13."""
+
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""The signals that Python ignores, which a program would inherit."""
+
+
+def _posix_spawn(
+    config: ProcessConfig,
+    command: Command,
+    environment: Mapping[str, str],
+    standard: tuple[int, int, int],
+) -> int | None:
+    """Return the pid of a child that runs its program, None where another way has to be taken."""
+    if config.directory is not None or config.umask is not None or min(standard) < _STANDARD_FDS:
+        return None
+    # All that we open is closed by exec; what the code of others opens in this process may not be.
+    if _CLOSE_FROM is None and MODULES.used:
+        return None
+    actions: list[tuple[int, ...]] = [
+        (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(standard)
+    ]
+    if _CLOSE_FROM is not None:
+        actions.append((_CLOSE_FROM, _STANDARD_FDS))
+    try:
+        return os.posix_spawn(
+            command.file,
+            command.argv,
+            environment,
+            file_actions=actions,
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=_RESTORED,
+        )
+    except OSError:
+        return None
+
+
+def _popen(
+    config: ProcessConfig,
+    command: Command,
+    environment: Mapping[str, str],
+    standard: tuple[int, int, int],
+) -> tuple[int, Failure | None]:
+    stdin, stdout, stderr = standard
+    process = _Popen.__new__(_Popen)
+    failure = None
     try:
         process.__init__(  # type: ignore[misc]
             command.argv,
@@ -243,9 +302,7 @@ def _vfork(
         )
         os.write(stderr, failure_text(failure).encode(errors="surrogateescape"))
     process.returncode = 0  # whoever reaps it is not this object
-    if entry is not None and failure is None:
-        failure = _bring(entry, process.pid, stderr)
-    return Child(process.pid, pipes.stdin, pipes.stdout, pipes.stderr, failure)
+    return process.pid, failure
 
 
 def _bring(entry: Entry, pid: int, stderr: int) -> Failure | None:

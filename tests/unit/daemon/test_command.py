@@ -1,6 +1,7 @@
 """`command=` -> executable and arguments, with the texts that operators see."""
 
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdsuper.config.model import ChannelConfig, Location, ProcessConfig
+from sdsuper.daemon import command as commands
 from sdsuper.daemon.command import (
     CommandNotExecutableError,
     CommandNotFoundError,
+    recent_command,
     resolve_command,
     split_command,
 )
@@ -116,3 +119,34 @@ def test_words_are_those_of_shlex(command: str) -> None:
             split_command(command)
     else:
         assert split_command(command) == words
+
+
+def test_a_command_is_looked_for_anew_when_a_moment_has_passed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic() + 60
+    monkeypatch.setattr(commands.time, "monotonic", lambda: now)
+    path = {"PATH": f"{folder}/sub:{folder}"}
+    assert recent_command(process("tool a"), path).file == f"{folder}/tool"
+    (folder / "tool").rename(folder / "sub" / "tool")
+    assert recent_command(process("tool b"), path).argv == ["tool", "b"]
+    assert recent_command(process("tool"), path).file == f"{folder}/tool"
+    assert resolve_command(process("tool"), path).file == f"{folder}/sub/tool"
+    now += 1.5
+    (folder / "sub" / "tool").rename(folder / "tool")
+    assert recent_command(process("tool"), path).file == f"{folder}/tool"
+
+
+def test_what_was_found_is_not_taken_for_another_command_or_path(folder: Path) -> None:
+    (folder / "here").mkdir()
+    (folder / "here" / "inner").write_text("#!/bin/sh\n")
+    (folder / "here" / "inner").chmod(0o755)
+    for place in ("sub", "here"):
+        path = {"PATH": f"{folder}/{place}"}
+        assert recent_command(process("inner"), path).file == f"{folder}/{place}/inner"
+        given = process("./inner", directory=f"{folder}/{place}")
+        assert recent_command(given, {}).file == f"{folder}/{place}/inner"
+        chosen = process("inner", environment={"PATH": path["PATH"]})
+        assert recent_command(chosen, {}).file == f"{folder}/{place}/inner"
+    with pytest.raises(CommandNotFoundError):
+        recent_command(process("inner"), {"PATH": str(folder)})
