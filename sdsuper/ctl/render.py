@@ -42,7 +42,7 @@ def status_table(infos: Sequence[ProcessInfo]) -> str:
     names = [namespec(info["group"], info["name"]) for info in infos]
     width = 3 + max(NAME_WIDTH, max(map(len, names), default=0))
     return "\n".join(
-        f"{name:<{width}}{info['statename']:<10}{info['description']}"
+        f"{name.ljust(width)}{info['statename']:<10}{info['description']}"
         for name, info in zip(names, infos, strict=True)
     )
 

@@ -50,6 +50,12 @@ class Raw(bytes):
     """A value that is written already: `<value>...</value>`, put into the document as it is."""
 
 
+class Pieces(tuple[bytes, ...]):
+    """The same in pieces, so that a large one is joined once, when the document is."""
+
+    __slots__ = ()
+
+
 # -- reading ---------------------------------------------------------------------------------------
 
 
@@ -268,7 +274,7 @@ def dumps_call(method: str, params: Iterable[object]) -> bytes:
     parts = [_HEADER, b"<methodCall>\n<methodName>", name, b"</methodName>\n<params>\n"]
     for param in params:
         parts.append(b"<param>\n")
-        _write(param, parts.append)
+        _write(param, parts)
         parts.append(b"\n</param>\n")
     parts.append(b"</params>\n</methodCall>\n")
     return b"".join(parts)
@@ -282,7 +288,7 @@ def dumps_response(value: object) -> bytes:
     """
     before, after = _RESPONSE
     parts = [before]
-    _write(value, parts.append)  # not dumps_value: large replies are copied once
+    _write(value, parts)  # not dumps_value: large replies are joined once
     parts += (after, b"</methodResponse>\n")
     return b"".join(parts)
 
@@ -297,20 +303,20 @@ def dumps_fault(fault: Fault) -> bytes:
 def dumps_value(value: object) -> Raw:
     """Write one value, to be kept and put into replies later."""
     parts: list[bytes] = []
-    _write(value, parts.append)
+    _write(value, parts)
     return Raw(b"".join(parts))
 
 
 def dumps_members(members: Mapping[str, object]) -> bytes:
     """Write some members of a struct, to be kept and joined by `join_struct`."""
     parts: list[bytes] = []
-    _write_members(members, parts.append)
+    _write_members(members, parts)
     return b"".join(parts)
 
 
-def join_struct(*members: bytes) -> Raw:
+def join_struct(*members: bytes) -> Pieces:
     """Make a struct of members that `dumps_members` wrote."""
-    return Raw(b"<value><struct>\n%b</struct></value>" % b"".join(members))
+    return Pieces((b"<value><struct>\n", *members, b"</struct></value>"))
 
 
 def escape(text: str) -> bytes:
@@ -338,51 +344,53 @@ def _replace_forbidden(text: str) -> str:
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
-def _write(value: object, put: Callable[[bytes], object]) -> None:
+def _write(value: object, parts: list[bytes]) -> None:
     if isinstance(value, str):
-        put(b"<value><string>%b</string></value>" % escape(value))
+        parts.append(b"<value><string>%b</string></value>" % escape(value))
     elif isinstance(value, bool):
-        put(b"<value><boolean>%d</boolean></value>" % value)
+        parts.append(b"<value><boolean>%d</boolean></value>" % value)
     elif isinstance(value, int):
-        put(b"<value><int>%d</int></value>" % min(max(value, INT_MIN), INT_MAX))
+        parts.append(b"<value><int>%d</int></value>" % min(max(value, INT_MIN), INT_MAX))
     elif isinstance(value, Raw):
-        put(value)
+        parts.append(value)
+    elif isinstance(value, Pieces):
+        parts += value
     elif isinstance(value, dict):
-        put(b"<value><struct>\n")
-        _write_members(value, put)
-        put(b"</struct></value>")
+        parts.append(b"<value><struct>\n")
+        _write_members(value, parts)
+        parts.append(b"</struct></value>")
     elif isinstance(value, (list, tuple)):
-        put(b"<value><array><data>\n")
+        parts.append(b"<value><array><data>\n")
         for item in value:
-            _write(item, put)
-            put(b"\n")
-        put(b"</data></array></value>")
+            _write(item, parts)
+            parts.append(b"\n")
+        parts.append(b"</data></array></value>")
     else:
-        _write_rare(value, put)
+        _write_rare(value, parts)
 
 
-def _write_members(members: Mapping[str, object], put: Callable[[bytes], object]) -> None:
+def _write_members(members: Mapping[str, object], parts: list[bytes]) -> None:
     for name, value in members.items():
         if not isinstance(name, str):
             raise TypeError("a struct's names must be strings")
-        put(b"<member>\n<name>%b</name>\n" % escape(name))
-        _write(value, put)
-        put(b"\n</member>\n")
+        parts.append(b"<member>\n<name>%b</name>\n" % escape(name))
+        _write(value, parts)
+        parts.append(b"\n</member>\n")
 
 
-def _write_rare(value: object, put: Callable[[bytes], object]) -> None:
+def _write_rare(value: object, parts: list[bytes]) -> None:
     if isinstance(value, float):
-        put(b"<value><double>%b</double></value>" % repr(float(value)).encode())
+        parts.append(b"<value><double>%b</double></value>" % repr(float(value)).encode())
     elif isinstance(value, (bytes, bytearray)):
         import binascii
 
         text = binascii.b2a_base64(value, newline=False)
-        put(b"<value><base64>%b</base64></value>" % text)
+        parts.append(b"<value><base64>%b</base64></value>" % text)
     elif hasattr(value, "strftime"):
         text = value.strftime(DATETIME_FORMAT).encode()
-        put(b"<value><dateTime.iso8601>%b</dateTime.iso8601></value>" % text)
+        parts.append(b"<value><dateTime.iso8601>%b</dateTime.iso8601></value>" % text)
     elif hasattr(value, "encode"):  # xmlrpc.client's DateTime and Binary, from a plugin
-        value.encode(_TextWriter(put))
+        value.encode(_TextWriter(parts))
     else:
         raise TypeError(f"a {type(value).__name__} cannot be sent by XML-RPC")
 
@@ -390,8 +398,8 @@ def _write_rare(value: object, put: Callable[[bytes], object]) -> None:
 class _TextWriter:
     """What the wrappers of xmlrpc.client write themselves to."""
 
-    def __init__(self, put: Callable[[bytes], object]) -> None:
-        self._put = put
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
 
     def write(self, text: str) -> None:
-        self._put(text.encode())
+        self._parts.append(text.encode())

@@ -22,7 +22,7 @@ from sdsuper.core.history import Requester
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES
-from sdsuper.rpc.codec import Raw, dumps_response, loads_response
+from sdsuper.rpc.codec import Pieces, Raw, dumps_response, loads_response
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.caller import requester
 from sdsuper.server.plugins import Unsupported
@@ -418,7 +418,8 @@ async def _result_of(work: Awaitable[Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     """Return a result as a value, if it was written for the wire already."""
-    return loads_response(dumps_response(value)) if isinstance(value, Raw) else value
+    written = isinstance(value, (Raw, Pieces))
+    return loads_response(dumps_response(value)) if written else value
 
 
 def _refusal(fault: Fault) -> Exception:

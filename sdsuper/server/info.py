@@ -16,7 +16,7 @@ from sdsuper.core.process import Process
 from sdsuper.core.states import ProcessState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.dataclass import dataclass
-from sdsuper.rpc.codec import INT_MAX, Raw, dumps_members, dumps_value, join_struct
+from sdsuper.rpc.codec import INT_MAX, Pieces, Raw, dumps_members, dumps_value, join_struct
 from sdsuper.values import Instant, Namespec
 
 AUTORESTART_VALUES: dict[Autorestart, bool | str] = {
@@ -161,33 +161,35 @@ class InfoCache:
         """Return the struct of a process that exists."""
         return Raw(b"".join(self._texts([name])).removesuffix(b"\n"))
 
-    def all(self) -> Raw:
+    def all(self) -> Pieces:
         """Return an array of the structs of all processes, by group and name."""
         names = sorted(self._daemon.manager.processes)
-        return Raw(b"".join([_ARRAY_HEAD, *self._texts(names), _ARRAY_TAIL]))
+        return Pieces((_ARRAY_HEAD, *self._texts(names), _ARRAY_TAIL))
 
     def _texts(self, names: Sequence[Namespec]) -> list[bytes]:
         now = self._daemon.now()
         seconds = b"%d" % min(int(now.wall), INT_MAX)
-        uptimes = _Uptimes(now)
+        uptimes = _Uptimes()
         texts: list[bytes] = []
         for _, _, since, parts in self._infos.of(names, now):
             if since is None:
                 texts += (parts[0], seconds, parts[1])
             else:
-                texts += (parts[0], seconds, parts[1], uptimes.text(since), parts[2])
+                texts += (parts[0], seconds, parts[1], uptimes[int(now.mono - since)], parts[2])
         return texts
 
-    def columns(self) -> Raw:
+    def columns(self) -> Pieces:
         """Return what `status` shows of all processes, in the same order: a struct of columns."""
         processes = self._daemon.manager.processes
         names = sorted(processes)
         now = self._daemon.now()
-        uptimes = _Uptimes(now)
+        uptimes = _Uptimes()
         written = self._descriptions.count
         texts = [_COLUMN_HEAD]
         for _, _, since, parts in self._descriptions.of(names, now):
-            texts += parts if since is None else (parts[0], uptimes.text(since), parts[1])
+            texts += (
+                parts if since is None else (parts[0], uptimes[int(now.mono - since)], parts[1])
+            )
         texts.append(_COLUMN_TAIL)
         if names != self._columns[0] or written != self._descriptions.count:
             lasting = {
@@ -238,19 +240,11 @@ class _Kept:
         return found
 
 
-class _Uptimes:
-    """The texts of uptimes at a moment; programs that were started together share one."""
+class _Uptimes(dict[int, bytes]):
+    """Seconds -> text; programs that were started together share it."""
 
-    def __init__(self, now: Instant) -> None:
-        self._now = now.mono
-        self._texts: dict[int, bytes] = {}
-
-    def text(self, since: float) -> bytes:
-        """Return how long a program has been up that was started at a moment."""
-        seconds = int(self._now - since)
-        text = self._texts.get(seconds)
-        if text is None:
-            text = self._texts[seconds] = _duration(max(0, seconds)).encode()
+    def __missing__(self, seconds: int) -> bytes:
+        text = self[seconds] = _duration(max(0, seconds)).encode()
         return text
 
 
@@ -265,7 +259,7 @@ def _info(daemon: Daemon, process: Process, now: Instant, lost: int) -> list[byt
     """Return the line of a struct, in parts around the present moment and, if any, the uptime."""
     lasting = _lasting(process, log_paths(daemon, process.name))
     told = _TOLD.replace(_HOLE, _description(process, now, lost))
-    text: bytes = join_struct(dumps_members(lasting), _NOW, told)
+    text = b"".join(join_struct(dumps_members(lasting), _NOW, told))
     return (text + b"\n").split(_HOLE)
 
 
