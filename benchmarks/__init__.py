@@ -6,6 +6,7 @@
 | `peers/` | how each supervisor is configured, started, asked and stopped: a class each |
 | `metrics/` | what is measured: a function each, found by its decorator |
 | `runner.py` | in which order: all peers in turn, in each round |
+| `guard.py` | how long anything may last, and that nothing is left of it |
 | `results.py`, `report.py`, `plots.py` | what came of it: values, a table, pictures |
 | `noise.py` | how much of it was the machine |
 | `budget.py` | which of it is promised, and how `docs/performance.md` shows it |

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from benchmarks.limits import LIMITS
 from benchmarks.noise import verdict
 from benchmarks.peers import FLOOR, OURS
-from benchmarks.report import number, part
-from benchmarks.results import Figure, Results, growths
+from benchmarks.results import Figure, Results, growths, number, part
 
 _SUPERVISOR = "supervisor"
 

@@ -68,16 +68,26 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def running(executable: Path) -> list[int]:
-    """Return the pids of all processes that run an executable; containers show the same file."""
+def runs(pid: int, wanted: os.stat_result) -> bool:
+    """Whether a process runs an executable; containers show the same file."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.stat(f"/proc/{pid}/exe"), wanted)
+    return False
+
+
+def family(pid: int, executable: Path) -> list[int]:
+    """Return a process and all below it, but for those that run an executable."""
     wanted = executable.stat()
-    found = []
-    for pid in all_pids():
-        with contextlib.suppress(OSError):
-            seen = os.stat(f"/proc/{pid}/exe")
-            if (seen.st_ino, seen.st_dev) == (wanted.st_ino, wanted.st_dev):
-                found.append(pid)
+    found = [pid]
+    for each in found:  # it grows meanwhile
+        found += [child for child in children(each) if not runs(child, wanted)]
     return found
+
+
+def running(executable: Path) -> list[int]:
+    """Return the pids of all processes that run an executable."""
+    wanted = executable.stat()
+    return [pid for pid in all_pids() if runs(pid, wanted)]
 
 
 def outside(space: str) -> dict[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.noise import verdict
 from benchmarks.peers import OURS
-from benchmarks.results import Figure, Results, Spread, growths
+from benchmarks.results import Figure, Results, Spread, growths, number, part
 
 
 def show(results: Results) -> str:
@@ -35,10 +35,7 @@ def _lines(results: Results) -> Iterator[str]:
     if results.skips:
         yield ""
         yield "not measured"
-        for skip in results.skips:
-            size = f" {skip.size}" if skip.size else ""
-            word = "WRONG: " if skip.wrong else ""
-            yield f"  {skip.metric}{size}, {skip.peer}: {word}{skip.reason}"
+        yield from (f"  {line}" for line in results.reasons())
 
 
 def _order(results: Results) -> Callable[[Figure], tuple[int, int]]:
@@ -54,15 +51,3 @@ def _row(results: Results, figure: Figure, peer: str, found: Spread) -> str:
     count = len(results.values[figure][peer])
     cells = f"{number(found.median):>10}  {spread:24}{number(found.p99):>10}{count:>6}{ratio}"
     return f"  {peer:12}{cells}"
-
-
-def part(ours: float, theirs: float) -> str:
-    """Return a ratio as text; nothing where there is none."""
-    return f"{ours / theirs:.3g}" if theirs else "-"
-
-
-def number(value: float) -> str:
-    """Return a value with as many digits as mean something."""
-    if value >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.3g}"

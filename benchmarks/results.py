@@ -92,6 +92,11 @@ class Results:
         """Keep a value."""
         self.values.setdefault(figure, {}).setdefault(peer, []).append(value)
 
+    def skip(self, skip: Skip) -> None:
+        """Keep why something is missing."""
+        if skip not in self.skips:
+            self.skips.append(skip)
+
     def spread(self, figure: Figure, peer: str) -> Spread | None:
         """Return a peer's figure in short, None where it has none."""
         values = self.values.get(figure, {}).get(peer)
@@ -100,6 +105,19 @@ class Results:
     def find(self, name: str, size: int) -> Figure | None:
         """Return the figure of a name and size, whatever its unit."""
         return next((it for it in self.values if (it.name, it.size) == (name, size)), None)
+
+    def reasons(self) -> Iterator[str]:
+        """Yield what is missing and why: a line for what has the same reason."""
+        found: dict[tuple[str, str, bool], dict[str, list[int]]] = {}
+        for skip in self.skips:
+            peers = found.setdefault((skip.metric, skip.reason, skip.wrong), {})
+            peers.setdefault(skip.peer, []).append(skip.size)
+        for (metric, reason, wrong), peers in found.items():
+            whose = ", ".join(
+                " ".join([peer, *(str(size) for size in sizes if size)])
+                for peer, sizes in peers.items()
+            )
+            yield f"{metric} ({whose}): {'WRONG: ' if wrong else ''}{reason}"
 
     @property
     def wrong(self) -> list[Skip]:
@@ -151,7 +169,8 @@ class Growth(NamedTuple):
 def growths(results: Results) -> Iterator[Growth]:
     """Yield an exponent for each figure and peer that was measured at three sizes at least.
 
-    Sizes below 10 are left out: there what is fixed decides.
+    Sizes below 10 are left out: there what is fixed decides. What is nothing at all sizes does not
+    grow.
     """
     points: dict[tuple[str, str], dict[int, float]] = {}
     for figure, by_peer in results.values.items():
@@ -160,9 +179,26 @@ def growths(results: Results) -> Iterator[Growth]:
         for peer, values in by_peer.items():
             points.setdefault((figure.name, peer), {})[figure.size] = statistics.median(values)
     for (name, peer), found in points.items():
-        if len(found) < 3 or min(found.values()) <= 0:
-            continue
-        slope, _ = statistics.linear_regression(
-            [math.log(size) for size in found], [math.log(value) for value in found.values()]
-        )
-        yield Growth(name, peer, slope, tuple(sorted(found)))
+        if len(found) >= 3 and (exponent := _exponent(found)) is not None:
+            yield Growth(name, peer, exponent, tuple(sorted(found)))
+
+
+def _exponent(points: Mapping[int, float]) -> float | None:
+    if not any(points.values()):
+        return 0.0
+    if min(points.values()) <= 0:
+        return None
+    sizes, values = zip(*points.items(), strict=True)
+    return statistics.linear_regression([*map(math.log, sizes)], [*map(math.log, values)]).slope
+
+
+def number(value: float) -> str:
+    """Return a value with as many digits as mean something."""
+    if value >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def part(ours: float, theirs: float) -> str:
+    """Return a ratio as text; nothing where there is none."""
+    return f"{ours / theirs:.3g}" if theirs else "-"

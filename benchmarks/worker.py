@@ -17,6 +17,7 @@ from typing import NamedTuple
 SOURCE = Path(__file__).with_name("worker.c")
 FLOOD_LINE_BYTES = 128
 _STAMP = struct.Struct("=Qii48s")
+_CHECK_SECONDS = 2.0
 _COMPILERS = ("cc", "gcc", "clang")
 
 
@@ -98,11 +99,13 @@ class Stamps:
     Attributes:
         path: The FIFO, as seen from here.
         watch: Called with every stamp that is read, wanted or not.
+        check: Called now and then while there is none, to give up waiting by an exception.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.watch: Callable[[Stamp], None] = lambda _: None
+        self.check: Callable[[], None] = lambda: None
         os.mkfifo(path)
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         # Room for all stamps of a start of thousands: no worker waits for us.
@@ -134,8 +137,10 @@ class Stamps:
         deadline = time.monotonic() + timeout
         while len(found) < count:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+            if left <= 0:
                 raise NotMeasuredError(f"{len(found)} of {count} within {timeout:g} s")
+            if not select.select([self._fd], [], [], min(left, _CHECK_SECONDS))[0]:
+                self.check()
             found += filter(wanted, self._read())
         return found
 

@@ -9,6 +9,6 @@ from benchmarks.metrics import journal  # noqa: F401
 from benchmarks.metrics import handover  # noqa: F401
 
 # isort: on
-from benchmarks.metrics.registry import EFFORTS, METRICS, Effort, Metric, Scope, Turn
+from benchmarks.metrics.registry import EFFORTS, METRICS, Again, Effort, Metric, Scope, Turn
 
-__all__ = ["EFFORTS", "METRICS", "Effort", "Metric", "Scope", "Turn"]
+__all__ = ["EFFORTS", "METRICS", "Again", "Effort", "Metric", "Scope", "Turn"]

@@ -26,7 +26,7 @@ _REQUEST = (
 _MOST_CALLS = 5000
 
 
-@metric("status", Scope.FLEET)
+@metric("status", Scope.FLEET, most=5000)
 def status(turn: Turn, fleet: Fleet) -> None:
     """The command that shows all processes, from its start to its end."""
     commands = {"status": fleet.peer.status(fleet.programs[:1])}
@@ -55,12 +55,12 @@ def _status(turn: Turn, fleet: Fleet, name: str, command: Sequence[str]) -> None
         raise WrongResultError(f"{name} shows {shown} of {fleet.count}: {done.stderr[-500:]}")
 
 
-@metric("rpc", Scope.FLEET)
+@metric("rpc", Scope.FLEET, once=True)
 def rpc(turn: Turn, fleet: Fleet) -> None:
     """Calls in a second, one after the other, over one connection if the daemon keeps it."""
     path = fleet.peer.rpc_socket
     if path is None:
-        raise NotMeasuredError(f"{fleet.peer.name} has no XML-RPC")
+        raise NotMeasuredError("it has no XML-RPC")
     for name, body in _CALLS.items():
         with _Caller(path, body) as caller:
             answer = caller.call()

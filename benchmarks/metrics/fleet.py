@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import processes
+from benchmarks import guard, processes
 from benchmarks.peers import Peer
 from benchmarks.peers.base import Log
 from benchmarks.worker import Stamp, Stamps
@@ -48,7 +48,7 @@ class Fleet:
         Raises:
             NotMeasuredError: They do not within a time in which it is of no interest any more.
         """
-        timeout = 20 + self.count * 0.05
+        timeout = 20 + self.count * 0.03
         flooders: list[Stamp] = []
 
         def wanted(stamp: Stamp) -> bool:
@@ -59,6 +59,7 @@ class Fleet:
         self.peer.write(self.programs)
         begun = time.monotonic()
         self.peer.start()
+        self.stamps.check = self.peer.check
         started = self.stamps.take(self.count, timeout, wanted)
         self.start_seconds = max(stamp.time for stamp in started) - begun
         self._alive.extend(started)
@@ -119,5 +120,6 @@ def prepared(peer: type[Peer], folder: Path, worker: Path) -> Iterator[tuple[Pee
     try:
         yield made, stamps
     finally:
+        guard.lift()
         made.end()
         stamps.close()

@@ -48,7 +48,7 @@ class _Cost(NamedTuple):
     journald: float
 
 
-@metric("journal", Scope.PEER, peers=(OURS, Units.name))
+@metric("journal", Scope.PEER, peers=(OURS, Units.name), once=True)
 def journal(turn: Turn) -> None:
     """CPU time for a line of 100 bytes on its way to journald: the writer's, ours, journald's."""
     if not can_boot():

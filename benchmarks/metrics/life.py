@@ -21,22 +21,21 @@ def alone(turns: Sequence[tuple[Turn, Fleet]]) -> None:
     """From the kill of the only program to the exec of the next one.
 
     Each is killed in turn: runit and s6 put off what ended within a second of its start, and so
-    the waiting is shared.
+    the waiting is shared. Who takes long has fewer turns.
     """
-    failed: set[str] = set()
-    effort = turns[0][0].effort
-    deadline = time.monotonic() + effort.seconds * len(turns) * 2
-    for number in range(effort.samples):
-        if number and time.monotonic() > deadline:
-            return
+    seconds = {turn.peer.name: turn.effort.seconds for turn, _ in turns}
+    for _ in range(turns[0][0].effort.samples // 2):
         for turn, fleet in turns:
-            if turn.peer.name in failed:
+            if seconds[turn.peer.name] <= 0:
                 continue
             try:
-                turn.add(f"{REPLACED}, alone", "ms", fleet.replace() * 1000)
+                took = fleet.replace()
             except NotMeasuredError as error:
-                failed.add(turn.peer.name)
+                seconds[turn.peer.name] = 0
                 turn.skip(error)
+            else:
+                seconds[turn.peer.name] -= took
+                turn.add(f"{REPLACED}, alone", "ms", took * 1000)
 
 
 @metric("restart", Scope.FLEET)
@@ -62,7 +61,7 @@ def burst(turn: Turn, fleet: Fleet) -> None:
         turn.add(f"{BURST} killed at once, all back, of", "ms", fleet.replace(BURST) * 1000)
 
 
-@metric("update", Scope.PEER)
+@metric("update", Scope.PEER, once=True)
 def update(turn: Turn) -> None:
     """How long programs are without a replacement while many are added, and how long that takes."""
     added = turn.effort.update

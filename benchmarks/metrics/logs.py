@@ -60,13 +60,13 @@ def lines(turn: Turn) -> None:
     _measure(turn, "a write per line")
 
 
-@metric("log-writers", Scope.PEER)
+@metric("log-writers", Scope.PEER, once=True)
 def writers(turn: Turn) -> None:
     """20 programs at once, a write for each line: the same figures."""
     _measure(turn, "20 writers")
 
 
-@metric("log-rotation", Scope.PEER)
+@metric("log-rotation", Scope.PEER, once=True)
 def rotation(turn: Turn) -> None:
     """Writes of 64 KiB into 20 files, one after the other: the same figures."""
     _measure(turn, "rotation")
@@ -74,7 +74,7 @@ def rotation(turn: Turn) -> None:
 
 def _measure(turn: Turn, name: str) -> None:
     if not turn.peer.writes_files:
-        raise NotMeasuredError(f"{turn.peer.name} has no part in what programs write to files")
+        raise NotMeasuredError("it has no part in what programs write to files")
     work = WORKS[name]
     count = turn.effort.log_bytes // FLOOD_LINE_BYTES // work.writers
     total = count * work.writers * FLOOD_LINE_BYTES

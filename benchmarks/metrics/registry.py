@@ -14,6 +14,19 @@ from benchmarks.worker import NotMeasuredError, WrongResultError
 
 
 @dataclass(frozen=True)
+class Again:
+    """What is measured again, in the rounds after the first: what is noisy, where it matters.
+
+    Attributes:
+        peers: Whose turns; the others have had theirs.
+        most: The greatest fleet.
+    """
+
+    peers: tuple[str, ...]
+    most: int
+
+
+@dataclass(frozen=True)
 class Effort:
     """How much work a run is.
 
@@ -26,6 +39,9 @@ class Effort:
         log_bytes: Bytes a log's writers write in a turn.
         journal_lines: Lines that go to the journal in a turn.
         update: Programs that an update adds.
+        turn: Seconds after which a turn is given up.
+        minutes: After these no turn begins.
+        again: What the rounds after the first are about; None: about all.
     """
 
     rounds: int
@@ -36,13 +52,21 @@ class Effort:
     log_bytes: int
     journal_lines: int
     update: int
+    turn: float
+    minutes: float
+    again: Again | None = None
 
 
+_SIZES = (1, 10, 100, 1000, 5000)
 EFFORTS = {
-    "smoke": Effort(1, (3,), 2, 2, 0.2, 1 << 20, 2000, 5),
-    "quick": Effort(1, (1, 100), 5, 2, 2, 50 << 20, 20_000, 100),
-    "full": Effort(3, (1, 10, 100, 1000), 40, 5, 5, 200 << 20, 100_000, 500),
-}
+    "smoke": Effort(1, (3,), 2, 2, 0.2, 1 << 20, 2000, 5, 60, 4),
+    "quick": Effort(1, (1, 100), 50, 1, 2, 50 << 20, 20_000, 100, 30, 4.5),
+    "medium": Effort(
+        3, _SIZES, 100, 2, 3, 100 << 20, 50_000, 500, 100, 16,
+        Again(("sdsuper", "supervisor", "bare"), 1000),
+    ),
+    "full": Effort(3, _SIZES, 200, 5, 5, 200 << 20, 100_000, 500, 300, 75),
+}  # fmt: skip
 
 
 @dataclass
@@ -74,10 +98,13 @@ class Turn:
     def skip(self, error: NotMeasuredError) -> None:
         """Keep why there is no value."""
         wrong = isinstance(error, WrongResultError)
-        reason = " ".join(str(error).split())
-        skip = Skip(self.metric, self.size, self.peer.name, reason, wrong)
-        if skip not in self._results.skips:
-            self._results.skips.append(skip)
+        self.fail(str(error), wrong=wrong)
+
+    def fail(self, reason: str, *, wrong: bool) -> None:
+        """Keep why there is no value, and whether that is somebody's fault."""
+        self._results.skip(
+            Skip(self.metric, self.size, self.peer.name, " ".join(reason.split()), wrong)
+        )
 
 
 class Scope(Enum):
@@ -97,7 +124,9 @@ class Metric:
         help: What it is: the first line of its function.
         scope: What it is run on.
         sizes: For fleets: the only sizes at which it is taken; none for all.
+        most: For fleets: the greatest size at which it is taken.
         peers: The only peers it concerns; none for all.
+        once: Whether one turn tells as much as many; see `Again`.
         run: Measures it.
     """
 
@@ -105,8 +134,14 @@ class Metric:
     help: str
     scope: Scope
     sizes: tuple[int, ...]
+    most: int
     peers: tuple[str, ...]
+    once: bool
     run: Callable[..., None]
+
+    def is_for(self, size: int) -> bool:
+        """Whether it is taken on a fleet of a size."""
+        return size <= self.most and (not self.sizes or size in self.sizes)
 
 
 METRICS: dict[str, Metric] = {}
@@ -117,14 +152,20 @@ _Function = TypeVar("_Function", bound=Callable[..., None])
 
 
 def metric(
-    name: str, scope: Scope, *, sizes: tuple[int, ...] = (), peers: tuple[str, ...] = ()
+    name: str,
+    scope: Scope,
+    *,
+    sizes: tuple[int, ...] = (),
+    most: int = 1000,
+    peers: tuple[str, ...] = (),
+    once: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Declare that a function measures something; see `Metric`."""
 
     def declare(function: _Function) -> _Function:
         assert function.__doc__
         help_ = function.__doc__.splitlines()[0]
-        METRICS[name] = Metric(name, help_, scope, sizes, peers, function)
+        METRICS[name] = Metric(name, help_, scope, sizes, most, peers, once, function)
         return function
 
     return declare

@@ -9,7 +9,7 @@ from benchmarks.metrics.fleet import Fleet
 from benchmarks.metrics.registry import Scope, Turn, metric
 
 
-@metric("memory", Scope.FLEET)
+@metric("memory", Scope.FLEET, most=5000, once=True)
 def memory(turn: Turn, fleet: Fleet) -> None:
     """Memory of all processes that are the supervisor's own: resident, and in shares."""
     pids = fleet.peer.pids()
@@ -17,7 +17,7 @@ def memory(turn: Turn, fleet: Fleet) -> None:
     turn.add("proportional", "MiB", processes.memory(pids, "Pss"))
 
 
-@metric("idle", Scope.FLEET)
+@metric("idle", Scope.FLEET, once=True)
 def idle(turn: Turn, fleet: Fleet) -> None:
     """CPU time and context switches in a window in which nobody wants anything, for 30 s each."""
     pids = fleet.peer.pids()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks import processes
-from benchmarks.worker import NotMeasuredError
+from benchmarks.worker import NotMeasuredError, WrongResultError
 
-_END_SECONDS = 60.0
+_END_SECONDS = 30.0
 _NAME = "{name}"
 
 
@@ -90,6 +90,14 @@ class Peer(ABC):
         """Return why it cannot run on this machine; nothing where it can."""
         return ""
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Make what it takes long to make, before anything is measured.
+
+        Raises:
+            NotMeasuredError: It cannot be made.
+        """
+
     # --- life ---------------------------------------------------------------------------------
 
     @abstractmethod
@@ -125,6 +133,15 @@ class Peer(ABC):
                 raise NotMeasuredError(f"{self.name} left {len(left)} processes that do not end")
             time.sleep(0.05)
 
+    def check(self) -> None:
+        """Look whether it is still there.
+
+        Raises:
+            WrongResultError: It has ended by itself.
+        """
+        if self.popen.poll():
+            raise WrongResultError(f"{self.name} ended with status {self.popen.returncode}")
+
     # --- what it consists of ------------------------------------------------------------------
 
     @property
@@ -134,8 +151,8 @@ class Peer(ABC):
         return self._popen
 
     def pids(self) -> list[int]:
-        """Return the pids of all processes that are its own, not its programs'."""
-        return [self.popen.pid]
+        """Return the pids of all processes that are its own, not its programs': helpers too."""
+        return processes.family(self.popen.pid, self.worker)
 
     def log_pids(self) -> list[int]:
         """Return the pids of those that have to do with logs."""
@@ -208,7 +225,7 @@ class Peer(ABC):
 
     def update(self) -> subprocess.Popen[bytes] | None:
         """Let it take up what has been written anew; None where it looks by itself."""
-        raise NotMeasuredError(f"{self.name} cannot take up a changed configuration")
+        raise NotMeasuredError("it cannot take up a changed configuration")
 
     @property
     def rpc_socket(self) -> Path | None:

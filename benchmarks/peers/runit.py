@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from benchmarks import processes
 from benchmarks.peers.base import Peer, Program
@@ -25,7 +24,6 @@ class Runit(Peer):
     name = "runit"
     title = "runit (runsvdir)"
     most = 1000  # runsvdir's own limit
-    logger: ClassVar[str] = "svlogd"
 
     @classmethod
     def missing(cls) -> str:
@@ -75,12 +73,6 @@ class Runit(Peer):
         with processes.Ends([pid for pid in own if Path(f"/proc/{pid}").exists()]) as ends:
             ends.wait(30)
 
-    def pids(self) -> list[int]:
-        first = self.popen.pid
-        services = processes.children(first)
-        below = [pid for each in services for pid in processes.children(each)]
-        return [first, *services, *(pid for pid in below if _command(pid) == self.logger)]
-
     def log_files(self, name: str) -> list[Path]:
         folder = self.logs / name
         # @TIME.s is whole, @TIME.u was cut off; the times sort.
@@ -101,10 +93,3 @@ def script(path: Path, text: str) -> None:
     """Write a file that can be run."""
     path.write_text(text)
     path.chmod(0o755)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""

@@ -22,7 +22,6 @@ class S6(Runit):
     name = "s6"
     title = "s6 (s6-svscan)"
     most = 1000
-    logger = "s6-log"
 
     @classmethod
     def missing(cls) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import guard
 from benchmarks.__main__ import main
 from benchmarks.metrics import METRICS
 from benchmarks.results import Figure, Results, growths, spread
-from benchmarks.worker import FLOOD_LINE_BYTES, WrongResultError, check_lines, compile_worker
+from benchmarks.worker import (
+    FLOOD_LINE_BYTES,
+    NotMeasuredError,
+    WrongResultError,
+    check_lines,
+    compile_worker,
+)
 
 QUIET = {
     "load before": 0.0,
@@ -131,6 +139,76 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     made = {path.name: path.read_text() for path in tmp_path.glob("*.svg")}
     assert set(made) == {"growth.svg", "restart.svg"}
     assert "start [ms]" in made["growth.svg"]
+
+
+def python(script: str, *words: str) -> str:
+    """Run a script that has the benchmark's modules; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=ROOT, capture_output=True, check=False, encoding="utf-8", timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_lasts_too_long_is_given_up() -> None:
+    with pytest.raises(NotMeasuredError, match="not over within"), guard.limit(0.01):
+        signal.pause()
+
+
+def test_what_loses_its_parent_is_killed_at_the_end() -> None:
+    pid = python(
+        """
+import subprocess
+from benchmarks.guard import cleaned
+with cleaned():
+    subprocess.run(["sh", "-c", "sleep 1000 >&- 2>&- & echo $!"], check=True)
+"""
+    )
+    assert not Path(f"/proc/{int(pid)}").exists()
+
+
+def test_a_run_that_is_told_to_end_leaves_nothing_and_shows_what_it_has() -> None:
+    told = """
+import os, signal, sys
+from benchmarks.__main__ import main
+from benchmarks.metrics import METRICS, Scope
+from benchmarks.metrics.registry import metric
+
+@metric("end", Scope.FLEET)
+def end(turn, fleet):
+    "End the run."
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+
+print(main(["--effort", "smoke", "--peers", "bare", "--metrics", "fleets,end", "--sizes", "1,2"]))
+"""
+    shown = python(told)
+    assert "cut short by a signal" in shown
+    assert "start, 1 [ms]" in shown
+    assert "start, 2 [ms]" not in shown
+
+
+def test_a_peer_that_fails_costs_its_own_cells_alone() -> None:
+    broken = """
+import sys
+from benchmarks.__main__ import main
+from benchmarks.peers import PEERS
+from benchmarks.peers.bare import Bare
+
+class Broken(Bare):
+    name = "broken"
+    def write(self, programs):
+        raise KeyError("nothing is known of this")
+
+PEERS["broken"] = Broken
+print(main(["--effort", "smoke", "--peers", "broken,bare", "--metrics", "fleets,alone"]))
+"""
+    shown = python(broken)
+    assert "fleets (broken 3): WRONG: KeyError: 'nothing is known of this'" in shown
+    assert "alone (broken): WRONG" in shown
+    assert "start, 3 [ms]\n  bare" in shown
+    assert shown.endswith("\n1\n"), "the status tells it"
 
 
 def test_an_unknown_metric_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
