@@ -9,7 +9,7 @@
 | `guard.py` | how long anything may last, and that nothing is left of it |
 | `results.py`, `report.py`, `plots.py` | what came of it: values, a table, pictures |
 | `noise.py` | how much of it was the machine |
-| `budget.py` | which of it is promised, and how `docs/performance.md` shows it |
+| `budget.py`, `page.py` | what is promised, and how `docs/performance.md` shows it |
 | `limits.py`, `counts.py` | what is counted, not timed, and may not grow: a test sees to it |
 | `profiles.py` | where the time goes |
 | `readback.py` | what it costs to read a program's output back from a large journal |

@@ -1,16 +1,23 @@
-"""What is promised, and how it is shown beside what was measured: the tables of performance.md."""
+"""What is promised: figures, and how they grow; and whether a run keeps to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from enum import Enum
 from typing import NamedTuple
 
-from benchmarks.limits import LIMITS
-from benchmarks.noise import verdict
-from benchmarks.peers import FLOOR, OURS
-from benchmarks.results import Figure, Results, growths, number, part
+from benchmarks.peers import OURS
+from benchmarks.results import Growth, Results
 
-_SUPERVISOR = "supervisor"
+SUPERVISOR = "supervisor"
+
+
+class Verdict(Enum):
+    """What there is to say of a promise."""
+
+    MET = "met"
+    MISSED = "missed"
+    UNKNOWN = "not measured"
+    NONE = ""  # nothing is promised
 
 
 class Row(NamedTuple):
@@ -22,6 +29,7 @@ class Row(NamedTuple):
         budget: What the median may come to, or must for a rate; None where nothing is promised.
         p99: What the 99th percentile may come to; None where nothing is promised.
         bound: Where the budget is missed: what bounds it, and what was tried.
+        beats: The name of a peer that must not be better in the same run.
     """
 
     figure: str
@@ -29,6 +37,44 @@ class Row(NamedTuple):
     budget: float | None = None
     p99: float | None = None
     bound: str = ""
+    beats: str = ""
+
+    def judge(self, results: Results) -> Verdict:
+        """Tell whether a run keeps to it."""
+        if self.budget is None:
+            return Verdict.NONE
+        figure = results.find(self.figure, self.size)
+        ours = results.spread(figure, OURS) if figure else None
+        if figure is None or ours is None:
+            return Verdict.UNKNOWN
+        sign = -1 if figure.more_is_better else 1
+        theirs = results.spread(figure, self.beats) if self.beats else None
+        is_kept = (
+            sign * ours.median <= sign * self.budget
+            and (self.p99 is None or ours.p99 <= self.p99)
+            and (theirs is None or sign * ours.median < sign * theirs.median)
+        )
+        return Verdict.MET if is_kept else Verdict.MISSED
+
+
+class Growing(NamedTuple):
+    """How a figure may grow with the number N of programs: as N to the power of `most`.
+
+    Attributes:
+        figure: Its name.
+        most: The greatest exponent, fitted to the medians at sizes of 10 and more.
+        reason: Why it is that.
+    """
+
+    figure: str
+    most: float
+    reason: str
+
+    def judge(self, growth: Growth | None) -> Verdict:
+        """Tell whether what was fitted keeps to it."""
+        if growth is None:
+            return Verdict.UNKNOWN
+        return Verdict.MET if growth.exponent <= self.most else Verdict.MISSED
 
 
 _VFORK = (
@@ -74,10 +120,12 @@ ROWS = (
     Row("update that adds", 500),
     Row("idle for 30 s: CPU", 1000, 0),
     Row("idle for 30 s: context switches", 1000, 0),
-    Row("resident", 1, 22, None, _MEMORY),
-    Row("proportional", 1, 12, None, _MEMORY),
+    Row("resident", 1, 22, None, _MEMORY, SUPERVISOR),
+    Row("proportional", 1, 12, None, _MEMORY, SUPERVISOR),
     Row("resident", 1000, 28, None, _MEMORY + "; then 8 to 10 KiB for each program"),
     Row("proportional", 1000, 17, None, _MEMORY + "; then 8 to 10 KiB for each program"),
+    Row("resident", 5000),
+    Row("proportional", 5000),
     Row("log, big writes", 0, 1500, None, "the copies into and out of the kernel; see the profile"),
     Row("log, big writes: CPU", 0, 0.55, None, "the same"),
     Row("log, a write per line", 0, 250, None, "the writer: a system call for each 128 bytes"),
@@ -91,6 +139,7 @@ ROWS = (
     Row("status", 1, 20, None, _INTERPRETER),
     Row("status", 100, 22, None, _INTERPRETER),
     Row("status", 1000, 35, None, _INTERPRETER + "; then 0.1 million instructions for each line"),
+    Row("status", 5000),
     Row("status, pip", 1),
     Row("status, pip", 1000),
     Row("getAllProcessInfo with", 100, 2500, None, "XML of 100 processes, from kept pieces"),
@@ -99,130 +148,14 @@ ROWS = (
 )  # fmt: skip
 """In the order of the table."""
 
-
-def tables(results: Results) -> str:
-    """Return what a run says, as Markdown."""
-    return "\n".join([*_run(results), *_budget(results), *_missed(results), *_growth(results),
-                      *_skips(results)]) + "\n"  # fmt: skip
-
-
-def _run(results: Results) -> Iterator[str]:
-    about = results.about
-    yield (
-        f"Rounds of one run: {about['rounds']}, all in turn; Python {about['Python']}, kernel "
-        f"{about['kernel']}, {about['cores']} cores. In words of the run itself: "
-        f"{verdict(results.noise)}. Its peers: "
-        + "; ".join(title for name, title in results.titles.items() if name != OURS)
-        + "."
-    )
-    yield ""
-    yield f"    {about['command']}"
-    yield ""
-
-
-def _budget(results: Results) -> Iterator[str]:
-    heads = ("figure", "sdsuper (min..max)", "p99", "Supervisor", "ratio", "best peer", "floor")
-    yield f"| {' | '.join(heads)} | budget | |"
-    yield "|---" * (len(heads) + 2) + "|"
-    for row in ROWS:
-        figure = results.find(row.figure, row.size)
-        ours = results.spread(figure, OURS) if figure else None
-        if figure is None or ours is None:
-            continue
-        spread = f"{number(ours.least)}..{number(ours.most)}"
-        cells = [
-            figure.label,
-            f"{number(ours.median)} ({spread})",
-            number(ours.p99) if "killed to replaced" in figure.name else "",
-            _cell(results, figure, _SUPERVISOR),
-            _ratio(results, figure),
-            _best(results, figure),
-            _cell(results, figure, FLOOR),
-            _promise(row),
-            "" if row.budget is None else "missed" if is_missed(row, results) else "met",
-        ]
-        yield f"| {' | '.join(cells)} |"
-    yield ""
-
-
-def _cell(results: Results, figure: Figure, peer: str) -> str:
-    found = results.spread(figure, peer)
-    return number(found.median) if found else "-"
-
-
-def _ratio(results: Results, figure: Figure) -> str:
-    ours, theirs = results.spread(figure, OURS), results.spread(figure, _SUPERVISOR)
-    return part(ours.median, theirs.median) if ours and theirs else "-"
-
-
-def _best(results: Results, figure: Figure) -> str:
-    """Return the best of the others: who, and how much."""
-    found = {
-        peer: spread.median
-        for peer in results.titles
-        if peer not in (OURS, FLOOR) and (spread := results.spread(figure, peer))
-    }
-    if not found:
-        return "-"
-    best = (max if figure.more_is_better else min)(found, key=lambda peer: found[peer])
-    return f"{best} {number(found[best])}"
-
-
-def _promise(row: Row) -> str:
-    budget = "" if row.budget is None else number(row.budget)
-    return f"{budget} / {number(row.p99)}" if row.p99 is not None else budget
-
-
-def is_missed(row: Row, results: Results) -> bool:
-    """Whether a row's budget is not kept to."""
-    figure = results.find(row.figure, row.size)
-    ours = results.spread(figure, OURS) if figure else None
-    if figure is None or ours is None or row.budget is None:
-        return False
-    if figure.more_is_better:
-        return ours.median < row.budget
-    return ours.median > row.budget or (row.p99 is not None and ours.p99 > row.p99)
-
-
-def _missed(results: Results) -> Iterator[str]:
-    missed = [row for row in ROWS if is_missed(row, results)]
-    if missed:
-        yield "What bounds the rows that miss their budget:"
-        yield ""
-        for row in missed:
-            figure = results.find(row.figure, row.size)
-            assert figure
-            yield f"- **{figure.label}**: {row.bound}."
-        yield ""
-
-
-def _growth(results: Results) -> Iterator[str]:
-    grown = {(it.name, it.peer): it for it in growths(results)}
-    names = list(dict.fromkeys(name for name, _ in grown))
-    if not names:
-        return
-    peers = [peer for peer in results.titles if any((name, peer) in grown for name in names)]
-    yield "How figures grow with the number N of programs: as N to the power of"
-    yield ""
-    yield f"| figure | {' | '.join(peers)} |"
-    yield "|---|" + "---|" * len(peers)
-    for name in names:
-        cells = [
-            f"{grown[name, peer].exponent:.2f}" if (name, peer) in grown else "-" for peer in peers
-        ]
-        yield f"| {name} | {' | '.join(cells)} |"
-    yield ""
-
-
-def _skips(results: Results) -> Iterator[str]:
-    ours = [skip for skip in results.skips if skip.peer == OURS]
-    for skip in ours:
-        yield f"Not measured: {skip.metric}: {skip.reason}."
-    if ours:
-        yield ""
-
-
-def limits() -> str:
-    """Return the table of what is counted, as Markdown."""
-    rows = [f"| {limit.name} | {limit.most:g} | {limit.reason} |" for limit in LIMITS]
-    return "\n".join(["| count | at most | what is in it |", "|---|---|---|", *rows]) + "\n"
+GROWTHS = (
+    Growing("start", 1.0, "each program is an exec: never worse than in proportion"),
+    Growing("stop", 0.6, "what its budgets from 10 to 1000 come to: one look for many programs"),
+    Growing("status", 0.4, "the start of the client, and a line of text for each program"),
+    Growing("resident", 0.2, "the interpreter and our modules, and some KiB for each program"),
+    Growing("proportional", 0.25, "the same, without what is shared"),
+    Growing("killed to replaced, among", 0.1, "one program's end is no matter to the others"),
+    Growing("idle for 30 s: CPU", 0.0, "nothing happens by the clock alone"),
+    Growing("idle for 30 s: context switches", 0.0, "the same"),
+)
+"""In the order of the table."""

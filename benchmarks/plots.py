@@ -21,6 +21,10 @@ _COLOURS = {
 }
 
 
+_PANEL_WIDTH = 2.8  # inches, as are all lengths
+_LEAST_WIDTH = 4.8  # of the legend
+
+
 class Picture(NamedTuple):
     """One file.
 
@@ -36,20 +40,26 @@ class Picture(NamedTuple):
 
 
 GROWTH = (
-    Picture("growth", "with N programs", ("start", "stop", "status", "resident", "proportional")),
+    Picture("start", "start and stop of N programs", ("start", "stop")),
+    Picture("status", "status of N programs", ("status",)),
+    Picture("memory", "memory with N programs", ("resident", "proportional")),
 )
 """Lines: a figure over the number of programs."""
 
-BARS = (
+DISTRIBUTIONS = (
     Picture(
         "restart",
-        "killed to replaced: the median, and the worst",
+        "killed to replaced: the share of restarts that took no longer",
         (
             "killed to replaced, alone",
             "killed to replaced, among",
             "killed to replaced under a log flood, among",
         ),
     ),
+)
+"""Lines: the share of values that are no greater."""
+
+BARS = (
     Picture(
         "log",
         "output into files",
@@ -57,6 +67,14 @@ BARS = (
     ),
 )
 """Bars: a figure of each peer."""
+
+PICTURES = (*GROWTH, *DISTRIBUTIONS, *BARS)
+
+
+def drawable(results: Results) -> list[Picture]:
+    """Return the pictures that there are values for."""
+    names = {figure.name for figure in results.values}
+    return [picture for picture in PICTURES if names.intersection(picture.figures)]
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -69,7 +87,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
                          "axes.spines.right": False, "svg.fonttype": "none"})  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for pictures, panel in ((GROWTH, _lines), (BARS, _bars)):
+    for pictures, panel in ((GROWTH, _lines), (DISTRIBUTIONS, _shares), (BARS, _bars)):
         for picture in pictures:
             panels = [found for name in picture.figures if (found := _find(results, name))]
             if panels:
@@ -87,7 +105,8 @@ def _picture(
     from matplotlib import pyplot as plt
     from matplotlib.patches import Patch
 
-    drawing, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels), 2.8), squeeze=False)
+    width = max(_LEAST_WIDTH, _PANEL_WIDTH * len(panels))
+    drawing, axes = plt.subplots(1, len(panels), figsize=(width, 2.8), squeeze=False)
     for axis, figures in zip(axes[0], panels, strict=True):
         panel(axis, results, figures)
     handles = [Patch(color=_COLOURS[peer]) for peer in PEERS if peer in results.titles]
@@ -96,7 +115,7 @@ def _picture(
     drawing.suptitle(picture.title)
     drawing.tight_layout(rect=(0, 0.08, 1, 1))
     path = folder / f"{picture.name}.svg"
-    drawing.savefig(path, metadata={"Date": None})
+    drawing.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(drawing)
     return path
 
@@ -115,16 +134,33 @@ def _lines(axis: Any, results: Results, figures: list[Figure]) -> None:
     axis.set_title(f"{figures[0].name} [{figures[0].unit}]")
 
 
+def _shares(axis: Any, results: Results, figures: list[Figure]) -> None:
+    figure = _middle(figures)
+    for peer in results.titles:
+        if values := sorted(results.values[figure].get(peer, ())):
+            shares = [(at + 1) / len(values) for at in range(len(values))]
+            axis.step(values, shares, where="post", color=_COLOURS[peer], linewidth=1.2)
+    axis.set_xscale("log")
+    axis.set_ylim(0, 1.03)
+    axis.set_title(_title(figure))
+
+
+def _middle(figures: list[Figure]) -> Figure:
+    """Return the size that the budget is about, else the greatest."""
+    return next((figure for figure in figures if figure.size == 100), figures[-1])
+
+
+def _title(figure: Figure) -> str:
+    size = f" {figure.size}" if figure.size else ""
+    return f"{figure.name}{size} [{figure.unit}]".replace(" under", "\nunder")
+
+
 def _bars(axis: Any, results: Results, figures: list[Figure]) -> None:
     figure = figures[-1]  # the greatest size
     peers = [peer for peer in results.titles if peer in results.values[figure]]
     found = [results.spread(figure, peer) for peer in peers]
-    medians = [it.median if it else math.nan for it in found]
-    most = [it.most if it else math.nan for it in found]
-    axis.bar(peers, medians, color=[_COLOURS[peer] for peer in peers])
-    if not figure.more_is_better:
-        axis.scatter(peers, most, marker="_", color="black", linewidths=1)
-        axis.set_yscale("log")
+    axis.bar(
+        peers, [it.median if it else math.nan for it in found], color=[_COLOURS[it] for it in peers]
+    )
     axis.set_xticks([])
-    size = f" {figure.size}" if figure.size else ""
-    axis.set_title(f"{figure.name}{size} [{figure.unit}]".replace(" under", "\nunder"))
+    axis.set_title(_title(figure))

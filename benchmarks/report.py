@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from benchmarks.budget import GROWTHS, ROWS, Verdict
 from benchmarks.noise import verdict
 from benchmarks.peers import OURS
 from benchmarks.results import Figure, Results, Spread, growths, number, part
@@ -25,17 +26,38 @@ def _lines(results: Results) -> Iterator[str]:
         for peer in results.titles:
             if (found := results.spread(figure, peer)) is not None:
                 yield _row(results, figure, peer, found)
-    grown = list(growths(results))
-    if grown:
-        yield ""
-        yield "growth with the number of programs N: as N to the power of"
-        for growth in grown:
-            sizes = ", ".join(map(str, growth.sizes))
-            yield f"  {growth.name:30} {growth.peer:12} {growth.exponent:6.2f}  ({sizes})"
+    yield from _growths(results)
+    yield from _promises(results)
     if results.skips:
         yield ""
         yield "not measured"
         yield from (f"  {line}" for line in results.reasons())
+
+
+def _growths(results: Results) -> Iterator[str]:
+    grown = list(growths(results))
+    if not grown:
+        return
+    promised = {row.figure: row for row in GROWTHS}
+    yield ""
+    yield "growth with the number of programs N: as N to the power of"
+    for growth in grown:
+        sizes = ", ".join(map(str, growth.sizes))
+        line = f"  {growth.name:34}{growth.peer:12}{growth.exponent:6.2f}  ({sizes})"
+        row = promised.get(growth.name)
+        if row and growth.peer == OURS:
+            line += f"  at most {row.most:g}: {row.judge(growth).value}"
+        yield line
+
+
+def _promises(results: Results) -> Iterator[str]:
+    judged = [(row, row.judge(results)) for row in ROWS]
+    missed = [row for row, verdict in judged if verdict is Verdict.MISSED]
+    met = sum(verdict is Verdict.MET for _, verdict in judged)
+    if met or missed:
+        yield ""
+        yield f"budgets: {met} met, {len(missed)} missed"
+        yield from (f"  missed: {row.figure}, {row.size}" for row in missed)
 
 
 def _order(results: Results) -> Callable[[Figure], tuple[int, int]]:

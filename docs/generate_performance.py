@@ -1,8 +1,8 @@
 """Write the tables of docs/performance.md: `python -m docs.generate_performance`.
 
-The figures come from docs/performance.json, which `python -m benchmarks --json` writes; where it is
-missing, what the page says of figures is left as it is. What counts may come to is in
-benchmarks/limits.py.
+The figures and the pictures come from docs/performance.json, which `python -m benchmarks --json`
+writes; where it is missing, what the page says of figures is left as it is. What counts may come
+to is in benchmarks/limits.py.
 """
 
 from __future__ import annotations
@@ -10,19 +10,30 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks import budget
+from benchmarks import page as shown
+from benchmarks import plots
 from benchmarks.results import Results
 
 PAGE = Path(__file__).with_name("performance.md")
+PICTURES = Path(__file__).with_name("performance")
 RESULTS = Path(__file__).with_name("performance.json")
 
 
 def page() -> str:
     """Return the page with current tables."""
-    text = _replaced(PAGE.read_text(encoding="utf-8"), "limits", budget.limits())
+    text = _replaced(PAGE.read_text(encoding="utf-8"), "limits", shown.limits())
     if RESULTS.exists():
-        text = _replaced(text, "figures", budget.tables(Results.read(RESULTS)))
+        results = Results.read(RESULTS)
+        text = _replaced(text, "figures", shown.tables(results))
+        text = _replaced(text, "pictures", _pictures(results))
     return text
+
+
+def _pictures(results: Results) -> str:
+    return "\n".join(
+        f"![{picture.title}]({PICTURES.name}/{picture.name}.svg)\n"
+        for picture in plots.drawable(results)
+    )
 
 
 def _replaced(text: str, name: str, table: str) -> str:
@@ -38,6 +49,8 @@ def _replaced(text: str, name: str, table: str) -> str:
 def main() -> None:
     """Write it."""
     PAGE.write_text(page(), encoding="utf-8")
+    if RESULTS.exists():
+        plots.draw(Results.read(RESULTS), PICTURES)
 
 
 if __name__ == "__main__":

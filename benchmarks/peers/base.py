@@ -90,7 +90,7 @@ class Peer(ABC):
         """Return why it cannot run on this machine; nothing where it can."""
         return ""
 
-    @classmethod
+    @classmethod  # noqa: B027 # most need nothing
     def prepare(cls) -> None:
         """Make what it takes long to make, before anything is measured.
 

@@ -137,8 +137,10 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     file.write_text(results.to_json())
     assert main(["--read", str(file), "--plot", str(tmp_path)]) == 0
     made = {path.name: path.read_text() for path in tmp_path.glob("*.svg")}
-    assert set(made) == {"growth.svg", "restart.svg"}
-    assert "start [ms]" in made["growth.svg"]
+    assert set(made) == {"start.svg", "restart.svg"}
+    assert "start [ms]" in made["start.svg"]
+    assert main(["--read", str(file), "--plot", str(tmp_path / "again")]) == 0
+    assert made == {path.name: path.read_text() for path in (tmp_path / "again").iterdir()}
 
 
 def python(script: str, *words: str) -> str:

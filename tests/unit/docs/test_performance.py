@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.budget import ROWS, Row, is_missed, tables
-from benchmarks.results import Figure, Results
+from benchmarks.budget import GROWTHS, ROWS, SUPERVISOR, Growing, Row, Verdict
+from benchmarks.page import tables
+from benchmarks.results import Figure, Results, growths
 from docs.generate_performance import PAGE, page
 
 NOISE = {
@@ -33,21 +34,58 @@ def test_a_row_shows_us_beside_the_others() -> None:
     found = results(
         "start", 100, "ms", sdsuper=[100, 120, 110], supervisor=[220], s6=[55], bare=[40]
     )
-    assert "| start, 100 [ms] | 110 (100..120) |  | 220 | 0.5 | s6 55 | 40 | 150 | met |" in tables(
+    assert "| start, 100 [ms] | 110 (100..120) | 220 | 0.5 | s6 55 | 40 | 150 | met |" in tables(
         found
     )
 
 
 def test_a_rate_is_better_when_it_is_more() -> None:
     row = Row("log", 0, 1500)
-    assert is_missed(row, results("log", 0, "MB/s", sdsuper=[1400]))
-    assert not is_missed(row, results("log", 0, "MB/s", sdsuper=[1600]))
+    assert row.judge(results("log", 0, "MB/s", sdsuper=[1400])) is Verdict.MISSED
+    assert row.judge(results("log", 0, "MB/s", sdsuper=[1600])) is Verdict.MET
 
 
 def test_a_single_slow_restart_misses_the_promise_of_the_99th_percentile() -> None:
     row = Row("killed", 0, 2.5, 10)
-    assert not is_missed(row, results("killed", 0, "ms", sdsuper=[1, 2, 9]))
-    assert is_missed(row, results("killed", 0, "ms", sdsuper=[1, 2, 11]))
+    assert row.judge(results("killed", 0, "ms", sdsuper=[1, 2, 9])) is Verdict.MET
+    assert row.judge(results("killed", 0, "ms", sdsuper=[1, 2, 11])) is Verdict.MISSED
+
+
+def test_less_than_the_budget_may_still_be_more_than_a_peer() -> None:
+    row = Row("resident", 1, 22, beats=SUPERVISOR)
+    for theirs, verdict in ((24, Verdict.MET), (20, Verdict.MISSED)):
+        assert (
+            row.judge(results("resident", 1, "MiB", sdsuper=[21], supervisor=[theirs])) is verdict
+        )
+
+
+def test_each_promise_is_in_the_table_measured_or_not() -> None:
+    shown = tables(results("start", 10, "ms", sdsuper=[100]))
+    assert (
+        shown.count(f" {Verdict.UNKNOWN.value} |")
+        == sum(row.budget is not None for row in ROWS) - 1
+    )
+
+
+def test_growth_is_held_to_its_limit() -> None:
+    found = results("start", 10, "ms", sdsuper=[10], bare=[5])
+    for size, took in ((100, 100), (1000, 2000)):
+        found.add(Figure("start", size, "ms"), "sdsuper", took)
+        found.add(Figure("start", size, "ms"), "bare", 5)
+    shown = next(line for line in tables(found).splitlines() if line.startswith("| start | "))
+    assert shown.startswith("| start | 1.15 | 0.00 | 1 | missed |")
+
+
+def test_what_is_always_nothing_does_not_grow() -> None:
+    found = results("idle", 10, "ms", sdsuper=[0])
+    for size in (100, 1000):
+        found.add(Figure("idle", size, "ms"), "sdsuper", 0.0)
+    (growth,) = growths(found)
+    assert Growing("idle", 0.0, "").judge(growth) is Verdict.MET
+
+
+def test_each_growth_is_of_a_figure_of_the_table() -> None:
+    assert {growing.figure for growing in GROWTHS} <= {row.figure for row in ROWS}
 
 
 def test_what_bounds_a_missed_row_is_said() -> None:
