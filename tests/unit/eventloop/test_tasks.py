@@ -601,7 +601,7 @@ def test_what_is_at_work_at_the_end_is_cancelled() -> None:
         return "result"
 
     assert eventloop.run(main()) == "result"
-    assert ended == ["a", "b"]
+    assert sorted(ended) == ["a", "b"]
 
 
 def test_what_the_main_coroutine_raises_is_raised() -> None:
