@@ -29,9 +29,11 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from tests.integration.harness import wait_until
+
+_T = TypeVar("_T")
 
 SUITES = ("bookworm", "trixie")
 """Releases of Debian whose systemd is as old as RHEL 9's (252), and as new as RHEL 10's (257)."""
@@ -311,15 +313,16 @@ class Container:
         self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit, *words).stdout
 
-    def wait(self, condition: Callable[[], object], what: str, timeout: float = 20) -> None:
-        """Wait until a condition holds.
+    def wait(self, condition: Callable[[], _T], what: str, timeout: float = 20) -> _T:
+        """Wait until a condition holds; return what makes it true.
 
         Args:
             condition: Asked again and again.
             what: Named in the failure.
             timeout: Seconds until it counts as failed.
         """
-        wait_until(condition, timeout, what)
+        found: _T = wait_until(condition, timeout, what)
+        return found
 
     # --- files --------------------------------------------------------------------------------
 

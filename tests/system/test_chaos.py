@@ -98,11 +98,11 @@ class Host:
 
     def accounted(self) -> bool:
         """Whether the daemon knows all processes of the service, and they exist."""
-        before = self.told()
-        inside, written = self.inside(), self.writers()
-        if self.told() != before:  # one that is brief was replaced meanwhile
-            return False
-        return inside == set(before.values()) == {pid for pids in written.values() for pid in pids}
+        before = set(self.told().values())
+        inside, written = self.inside(), {pid for pids in self.writers().values() for pid in pids}
+        after = set(self.told().values())
+        # Those that are brief may be replaced meanwhile.
+        return all(before & after <= found <= before | after for found in (inside, written))
 
     # --- what an operator does ----------------------------------------------------------------
 

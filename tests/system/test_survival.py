@@ -180,10 +180,9 @@ def test_a_stop_of_a_hung_daemon(machine: Container) -> None:
 
 
 def test_a_restart_ends_the_programs_too(machine: Container) -> None:
-    before = programs(machine)
+    before = machine.wait(lambda: programs(machine), "the programs run")
     machine.systemctl("restart", UNIT)
-    machine.wait(lambda: programs(machine), "the programs run")
-    after = programs(machine)
+    after = machine.wait(lambda: programs(machine), "the programs run again")
     assert before is not None
     assert after is not None
     assert all(before[name] != after[name] for name in before)
