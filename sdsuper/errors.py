@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False  # type checkers take it for true; the client has no time to import typing
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,3 +147,20 @@ class ConfigError(UsageError):
     def details(self) -> tuple[str, ...]:
         """One line for each problem: file, line, what is wrong and what is accepted."""
         return tuple(str(problem) for problem in self.problems)
+
+
+def traceback_text(error: BaseException | None = None) -> str:
+    """Return where an exception came from, as lines of text.
+
+    What that takes is imported when it is needed, which is in few daemons. Where it cannot be, as
+    without a free descriptor, the text has the exception alone.
+
+    Args:
+        error: The exception, None for the one that is being handled.
+    """
+    error = error or sys.exception()
+    try:
+        from traceback import format_exception
+    except (ImportError, OSError):
+        return f"{type(error).__name__}: {error}\n"
+    return "".join(format_exception(error))

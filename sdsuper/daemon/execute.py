@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import time
-import traceback
 from collections.abc import Callable, Mapping
 
 from sdsuper import eventloop
@@ -70,7 +69,7 @@ from sdsuper.daemon.spawn import (
 from sdsuper.daemon.stdin import QUEUE_BYTES, StdinWriter
 from sdsuper.daemon.strays import Strays
 from sdsuper.dataclass import dataclass, field, replace
-from sdsuper.errors import HandoverError
+from sdsuper.errors import HandoverError, traceback_text
 from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.handover.text import text_of
 from sdsuper.logs.files import OPEN_FILES
@@ -258,7 +257,7 @@ class Executor:
         except Exception:  # noqa: BLE001  whatever it was, it is told
             self._report(
                 Level.CRITICAL,
-                f"unexpected error while carrying out {action!r}:\n{traceback.format_exc()}",
+                f"unexpected error while carrying out {action!r}:\n{traceback_text()}",
             )
             match action:
                 case Spawn(name, invocation):
@@ -443,7 +442,7 @@ class Executor:
             self._report(
                 Level.CRITICAL,
                 f"cannot read from '{action.name.process}' ({child.pid}), killing it:\n"
-                f"{traceback.format_exc()}",
+                f"{traceback_text()}",
             )
             if child.failure is None:
                 os.kill(child.pid, signal.SIGKILL)
@@ -929,7 +928,7 @@ class Executor:
             self._report(
                 Level.CRITICAL,
                 f"unexpected error at the end of '{invocation.name.process}' ({pid}):\n"
-                f"{traceback.format_exc()}",
+                f"{traceback_text()}",
             )
         if self._outlets.get(invocation.name) is invocation.outlets:  # else it is forgotten
             self.last_output.end(invocation.name, invocation.outlets.paths())
@@ -958,8 +957,7 @@ class Executor:
         except Exception:  # noqa: BLE001  the end must be told, whatever was said
             self._report(
                 Level.CRITICAL,
-                f"unexpected error in what '{invocation.name.process}' said:\n"
-                f"{traceback.format_exc()}",
+                f"unexpected error in what '{invocation.name.process}' said:\n{traceback_text()}",
             )
 
     def _take_last_words(self, invocation: Invocation) -> None:

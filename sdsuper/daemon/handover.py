@@ -23,13 +23,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.dataclass import dataclass, field
-from sdsuper.errors import HandoverError
+from sdsuper.errors import HandoverError, traceback_text
 from sdsuper.handover import box as boxes
 from sdsuper.handover import store as stores
 from sdsuper.handover.box import Box, BoxFullError
@@ -177,7 +176,7 @@ class Keeper:
         except OSError as error:
             self._give_up(f"cannot record what a successor would need: {error}")
         except Exception:  # noqa: BLE001  supervision goes on, whatever it was
-            told = traceback.format_exc()
+            told = traceback_text()
             self._give_up(f"unexpected error in recording what a successor would need:\n{told}")
         finally:
             self._flushing = False

@@ -11,7 +11,6 @@ import contextlib
 import enum
 import os
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 
@@ -55,7 +54,7 @@ from sdsuper.daemon.records import (
 from sdsuper.daemon.reload import Source
 from sdsuper.daemon.service import SERVICE, SERVICE_CODEC, HeldService, Service
 from sdsuper.daemon.statelog import StateChange
-from sdsuper.errors import HandoverError, SdsuperError
+from sdsuper.errors import HandoverError, SdsuperError, traceback_text
 from sdsuper.handover.codec import Plain
 from sdsuper.logs.files import OPEN_FILES
 from sdsuper.logs.journal import JOURNAL
@@ -346,9 +345,7 @@ class Daemon:
         try:
             return self.manager.handle(fact, self.now())
         except Exception:  # noqa: BLE001  whatever it was, it is told
-            self.report(
-                Level.CRITICAL, f"unexpected error about {fact!r}:\n{traceback.format_exc()}"
-            )
+            self.report(Level.CRITICAL, f"unexpected error about {fact!r}:\n{traceback_text()}")
             return []
 
     def _execute(self, action: Action) -> None:
@@ -434,7 +431,7 @@ class Daemon:
 
     def report_stray_exception(self, message: str, error: BaseException | None) -> None:
         """Tell the log of an exception that ended in the event loop; everything else goes on."""
-        details = "".join(traceback.format_exception(error)) if error is not None else ""
+        details = traceback_text(error) if error is not None else ""
         self.report(Level.CRITICAL, f"{message}\n{details}")
 
     # --- health -------------------------------------------------------------------------------
@@ -547,7 +544,7 @@ class Daemon:
             self.updating.release()
             told = str(error)
             if not isinstance(error, HandoverError | OSError):
-                told = f"unexpected error\n{traceback.format_exc()}"
+                told = f"unexpected error\n{traceback_text()}"
             self._tell_refusal(told)
             if isinstance(error, HandoverError):
                 raise
@@ -580,7 +577,7 @@ class Daemon:
         except HandoverError as error:
             self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was: {error}")
         except Exception:  # noqa: BLE001  programs must not lose their daemon, whatever it was
-            told = traceback.format_exc()
+            told = traceback_text()
             self.report(Level.CRITICAL, f"re-exec failed, everything goes on as it was:\n{told}")
         self._finished = eventloop.Future()
         self.updating.release()

@@ -11,7 +11,6 @@ over it, waits again, before all others of its pool.
 from __future__ import annotations
 
 import itertools
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 
 from sdsuper import eventloop
@@ -20,6 +19,7 @@ from sdsuper.core.events import Event, event_types
 from sdsuper.daemon.handover import Inheritance, Keeper
 from sdsuper.daemon.plugins import MODULES
 from sdsuper.dataclass import dataclass, field
+from sdsuper.errors import traceback_text
 from sdsuper.handover.codec import Plain, codec_of
 from sdsuper.listeners.pool import Pool, Waiting, envelope
 from sdsuper.listeners.protocol import (
@@ -425,7 +425,7 @@ class EventPools:
                 self._report(Level.WARN, f"{name}: event was rejected")
             else:
                 self._report(Level.WARN, f"{name}: event caused an error")
-                self._report(Level.DEBUG, traceback.format_exc())
+                self._report(Level.DEBUG, traceback_text())
                 if member.protocol is not None:
                     self._tell_move(name, member.protocol.fail())
             self._reject(served, member)

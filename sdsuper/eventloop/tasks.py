@@ -191,11 +191,13 @@ class Task(Future[_T]):
             self._unseen = not isinstance(raised, CancelledError)
             self._end(None, raised)
         else:
-            if awaited is None or self._interruption is not None:
-                self._step_soon()
-            else:
+            if isinstance(awaited, Future) and self._interruption is None:
                 self._waits_for = awaited
                 awaited.add_done_callback(self._wake)
+            else:
+                if awaited is not None and not isinstance(awaited, Future):
+                    self._interruption = TypeError(f"nothing to wait for here: {awaited!r}")
+                self._step_soon()
         finally:
             self._loop.current = None
             del error  # its traceback holds this frame

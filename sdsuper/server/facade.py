@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import os
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -22,6 +21,7 @@ from sdsuper.core.history import Requester
 from sdsuper.core.states import STOPPED_STATES, ManagerState, ProcessState
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES
+from sdsuper.errors import traceback_text
 from sdsuper.rpc.codec import Pieces, Raw, dumps_response, loads_response
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.caller import requester
@@ -398,7 +398,7 @@ class Supervisord(_Shown):
         except (Exception, SystemExit):  # noqa: BLE001  it is other people's code
             self._daemon.report(
                 Level.ERROR,
-                f"a plugin's callback for {event.eventname} failed:\n{traceback.format_exc()}",
+                f"a plugin's callback for {event.eventname} failed:\n{traceback_text()}",
             )
 
     def shown(self, event: Event) -> Event:

@@ -9,9 +9,7 @@ that it names, until it has one.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import re
-import traceback
 import types
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from sdsuper.config.model import RpcInterfaceConfig
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.plugins import MODULES, described
 from sdsuper.dataclass import dataclass
+from sdsuper.errors import traceback_text
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.values import Level
 
@@ -76,6 +75,8 @@ class Plugin:
     """
 
     def __init__(self, name: str, target: object) -> None:
+        import inspect
+
         self.name = name
         self.methods = {
             f"{name}.{short}": PluginMethod(inspect.getdoc(function) or "")
@@ -112,6 +113,8 @@ class Plugin:
 
 
 def _fits(function: types.MethodType, params: Sequence[object]) -> bool:
+    import inspect
+
     try:
         inspect.signature(function).bind(*params)
     except TypeError:
@@ -206,7 +209,7 @@ def load_plugins(
             plugin = Plugin(interface.name, target)
         except (Exception, SystemExit) as error:  # noqa: BLE001  it is other people's code
             place = f"{interface.location.file}:{interface.location.line}"
-            daemon.report(Level.WARN, traceback.format_exc())
+            daemon.report(Level.WARN, traceback_text())
             daemon.report(
                 Level.CRITICAL,
                 f"{place}: Could not make {interface.name} rpc interface: {described(error)}; "

@@ -9,7 +9,6 @@ Names, number and types of arguments, help text, signature and faults all come f
 
 from __future__ import annotations
 
-import inspect
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -103,6 +102,8 @@ class Method:
     @property
     def documentation(self) -> Documentation:
         """The docstring, taken apart."""
+        import inspect  # hardly anybody asks
+
         return parse(inspect.getdoc(self.function) or "")
 
     def bind(self, params: Sequence[object]) -> list[object]:
@@ -125,14 +126,16 @@ def method(
 
     def declare(function: Callable[..., Any]) -> Method:
         hints = typing.get_type_hints(function)
-        target, *arguments = inspect.signature(function).parameters.items()
+        code = function.__code__
+        target, *arguments = code.co_varnames[: code.co_argcount]
+        optional = arguments[len(arguments) - len(function.__defaults__ or ()) :]
         return Method(
             names=names,
             function=function,
-            takes_registry=hints[target[0]] is Registry,
+            takes_registry=hints[target] is Registry,
             parameters=tuple(
-                Parameter(name, _plain(hints[name]), item.default is inspect.Parameter.empty)
-                for name, item in arguments
+                Parameter(name, _plain(hints[name]), required=name not in optional)
+                for name in arguments
             ),
             returns=_wire_type(hints["return"]),
             faults=tuple(faults),

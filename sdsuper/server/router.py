@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from sdsuper.core.history import Via
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.readback import Channel
+from sdsuper.errors import traceback_text
 from sdsuper.logs.readback import NO_JOURNAL, ReadbackError
 from sdsuper.rpc.codec import MalformedXml, NoMethodName, dumps_fault, dumps_response, loads_call
 from sdsuper.rpc.faults import Fault
@@ -84,7 +84,7 @@ class Router:
             return self._failed(request)
 
     def _failed(self, request: Request) -> Response:
-        self._log(Level.ERROR, f"Server Error: {request.line}\n{traceback.format_exc()}")
+        self._log(Level.ERROR, f"Server Error: {request.line}\n{traceback_text()}")
         return error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def unknown(self, request: Request) -> Response:
@@ -190,7 +190,7 @@ class Router:
         self._log(
             Level.CRITICAL,
             f"Handling XML-RPC request with data {_shown(request.body)} raised an unexpected "
-            f"exception: {traceback.format_exc()}",
+            f"exception: {traceback_text()}",
         )
         return error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
 

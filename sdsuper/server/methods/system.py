@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
+from sdsuper.errors import traceback_text
 from sdsuper.rpc.faults import Fault, FaultCode
 from sdsuper.server.caller import calling, present_caller
 from sdsuper.server.registry import Method, Registry, method
@@ -86,7 +86,7 @@ async def _one_of_many(registry: Registry, call: object) -> object:
         return _as_struct(fault)
     except Exception as error:  # noqa: BLE001 - one call must not cost the others their results
         registry.daemon.log.log(
-            Level.CRITICAL, f"unexpected exception in a multicall: {traceback.format_exc()}"
+            Level.CRITICAL, f"unexpected exception in a multicall: {traceback_text()}"
         )
         return _as_struct(Fault(FaultCode.FAILED, f"{type(error)}:{error}"))
 

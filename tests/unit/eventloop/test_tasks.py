@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -372,6 +372,21 @@ def test_a_task_may_go_on_after_an_interruption() -> None:
         task.cancel()
         assert await task == "cleaned up"
         assert not task.cancelled()
+
+    run(test)
+
+
+def test_what_is_not_of_this_loop_cannot_be_waited_for() -> None:
+    class Foreign:
+        def __await__(self) -> Iterator[object]:
+            yield 7
+
+    async def test() -> None:
+        async def work() -> None:
+            await Foreign()
+
+        with pytest.raises(TypeError, match="nothing to wait for here: 7"):
+            await Task(work())
 
     run(test)
 

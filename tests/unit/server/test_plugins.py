@@ -162,6 +162,22 @@ def test_a_promise_is_asked_until_it_is_kept(plugin: Plugin) -> None:
     assert eventloop.run(plugin.call("x.later", [])) == "done"
 
 
+def test_a_coroutine_may_wait_for_nothing_of_another_loop() -> None:
+    class Target:
+        async def plain(self) -> str:
+            return "done"
+
+        async def sleeping(self) -> None:
+            import asyncio
+
+            await asyncio.sleep(1)
+
+    plugin = Plugin("x", Target())
+    assert eventloop.run(plugin.call("x.plain", [])) == "done"
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        eventloop.run(plugin.call("x.sleeping", []))
+
+
 def test_a_promise_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "PATIENCE", -1.0)
     with pytest.raises(Fault, match=r"FAILED: x\.y has given no result"):
