@@ -75,11 +75,11 @@ else:
         """Whether a class, or the class of an instance, was made here."""
         return hasattr(of, "__own_fields__")
 
-    def dataclass(cls=None, /, *, frozen=False, slots=False, kw_only=False):
+    def dataclass(cls=None, /, *, init=True, frozen=False, slots=False, kw_only=False):
         """Make a class a dataclass, as the standard library's decorator does."""
 
         def make(cls):
-            return _made(cls, frozen=frozen, slots=slots, kw_only=kw_only)
+            return _made(cls, init=init, frozen=frozen, slots=slots, kw_only=kw_only)
 
         return make if cls is None else make(cls)
 
@@ -92,17 +92,17 @@ else:
         return copy(instance, **changes)
 
 
-def _made(cls: type[Any], *, frozen: bool, slots: bool, kw_only: bool) -> type[Any]:
+def _made(cls: type[Any], *, init: bool, frozen: bool, slots: bool, kw_only: bool) -> type[Any]:
     own = frozenset(vars(cls))  # what the class defines itself stays
     declared = _declared(cls, kw_only=kw_only)
     made = _with_slots(cls, declared) if slots else cls
-    methods: dict[str, Any] = {"__init__": _first_init, "__repr__": _repr}
+    methods: dict[str, Any] = {"__repr__": _repr}
     methods["__own_fields__"] = declared
     methods["__dataclass_fields__"] = _LibraryFields()
     methods["__dataclass_params__"] = _FROZEN if frozen else _OPEN
     methods["__match_args__"] = tuple([each.name for each in declared if not each.kw_only])
-    if "__init__" not in own:
-        methods["__signature__"] = _Signature()
+    if init and "__init__" not in own:
+        methods |= {"__init__": _first_init, "__signature__": _Signature()}
     if "__eq__" not in own:
         methods |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
     if frozen:

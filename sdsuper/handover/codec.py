@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import collections.abc
 import enum
-import inspect
 import re
 import types
 import typing
@@ -444,13 +443,18 @@ def _later(kind: Callable[..., Any], values: dict[str, Any]) -> Callable[..., An
 
 def _plain_class(kind: Any) -> tuple[_Encode, _Decode]:
     """Return the pair of a class whose constructor's parameters are its attributes."""
-    if kind.__init__ is object.__init__ or kind.__module__ == "builtins":
+    init = kind.__init__
+    if not isinstance(init, types.FunctionType) or kind.__module__ == "builtins":
         raise TypeError(f"no plain data stands for {kind!r}")
-    parameters = dict(list(inspect.signature(kind.__init__).parameters.items())[1:])
-    hints = typing.get_type_hints(kind.__init__)
+    # Not by `inspect`, whose import takes more than a megabyte.
+    code = init.__code__
+    parameters = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    hints = typing.get_type_hints(init)
     if any(name not in hints for name in parameters):
         raise TypeError(f"no plain data stands for {kind!r}: a parameter has no type")
-    needed = {name for name, each in parameters.items() if each.default is each.empty}
+    given = code.co_argcount - len(init.__defaults__ or ())
+    optional = {*code.co_varnames[given : code.co_argcount], *(init.__kwdefaults__ or ())}
+    needed = {name for name in parameters if name not in optional}
     encode, decode = _attributes(kind.__name__, {name: hints[name] for name in parameters}, needed)
     return encode, lambda plain, notes: kind(**decode(plain, notes))
 

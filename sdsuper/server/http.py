@@ -19,11 +19,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-import h11
-
 from sdsuper import eventloop
 from sdsuper.dataclass import dataclass
 from sdsuper.server.caller import NOBODY, Peer
+from sdsuper.server.lean import h11
 
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers together; common servers allow 8 to 64 KiB."""
