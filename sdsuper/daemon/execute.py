@@ -210,6 +210,8 @@ class Executor:
     ) -> None:
         self._keeper = keeper or Keeper(report, Notifier({}), enabled=False)
         self._keeper.register(self)
+        self._keeper.before_flush.append(self._record_forgotten)
+        self._some_forgotten = False
         self._by_number: dict[int, Invocation] = {}
         self._kept_sockets: dict[str, int] = {}
         self._intents: dict[int, tuple[InvocationRecord, dict[str, int]]] = {}
@@ -244,7 +246,7 @@ class Executor:
         self.last_output = LastOutput()
         self._helpers: dict[int, Callable[[ExitStatus], None]] = {}
         self.readback = Readback(self.watch_helper, report, journal_directory)
-        self.strays = Strays((self._by_pid, self._helpers), report)
+        self.strays = Strays((self._by_pid, self._helpers), report, lambda: self.reaper.own)
         self.reaper = Reaper(self._ended, self.strays.look_again, report, use_pidfds=use_pidfds)
 
     def execute(self, action: Action) -> None:
@@ -1031,10 +1033,16 @@ class Executor:
         self.last_output.forget(name)
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
         self._keeper.gone(HELD + key_of(name))
-        for invocation in self._by_number.values():
-            if invocation.outlets is outlets:
-                self._record(invocation)
+        self._some_forgotten = True
         self._forget_cgroup(name)
+
+    def _record_forgotten(self) -> None:
+        """Put on record what alone knows the configuration now: once for all of a group."""
+        if self._some_forgotten:
+            self._some_forgotten = False
+            for invocation in self._by_number.values():
+                if self._outlets.get(invocation.name) is not invocation.outlets:
+                    self._record(invocation)
 
     def _forget_cgroup(self, name: Namespec) -> None:
         if self._cgroups is not None:

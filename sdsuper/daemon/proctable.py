@@ -56,6 +56,9 @@ _STATE, _PPID, _PGRP, _FLAGS, _UTIME, _STIME, _STARTTIME, _RSS = 0, 1, 2, 6, 11,
 
 _PF_EXITING = 0x4  # linux/sched.h
 
+_LINKS_OF_ONE_THREAD = 3
+"""Of /proc/PID/task: `.`, its name, and one folder for each thread."""
+
 _CHUNK_BYTES = 64 * 1024
 
 _ENVIRON_MAX_BYTES = 6 * 1024 * 1024  # three quarters of _STK_LIM, whatever ulimit -s says
@@ -131,6 +134,56 @@ def children(pid: int) -> list[int]:
         if os.path.exists(f"/proc/{pid}/task/{pid}"):
             return _children_by_table(pid)
     return found
+
+
+class OwnChildren:
+    """The children of this process, which are asked for at every end: by descriptors kept open."""
+
+    def __init__(self) -> None:
+        self._threads: int | None = None
+        self._list: int | None = None
+
+    def pids(self, known: int | None = None) -> list[int]:
+        """Return the pids of our children.
+
+        Args:
+            known: How many of them are known already, by a count that cannot be too high. Where
+                they are no more than that, [] is returned.
+
+        Raises:
+            OSError: Descriptors ran out.
+        """
+        text = self._text()
+        if text is None:
+            return children(os.getpid())
+        if text.count(b" ") == known:  # there is one behind each
+            return []
+        return [*map(int, text.split())]
+
+    def _text(self) -> bytes | None:
+        """Return the list as the kernel tells it, None where it is not the list of all."""
+        try:
+            if self._threads is None or self._list is None:
+                own = os.getpid()
+                self._threads = os.open(f"/proc/{own}/task", os.O_PATH | os.O_CLOEXEC)
+                self._list = os.open(f"/proc/{own}/task/{own}/children", os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(self._threads).st_nlink != _LINKS_OF_ONE_THREAD:
+                return None  # a plugin's, which may have children, too
+            text = chunk = os.pread(self._list, _CHUNK_BYTES, 0)
+            while chunk:
+                chunk = os.pread(self._list, _CHUNK_BYTES, len(text))
+                text += chunk
+        except OSError:
+            self.close()
+            return None
+        return text
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for fd in (self._threads, self._list):
+            if fd is not None:
+                os.close(fd)
+        self._threads = self._list = None
 
 
 def _read(path: str, limit: int = sys.maxsize) -> bytes:

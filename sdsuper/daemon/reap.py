@@ -140,6 +140,11 @@ class Reaper:
         """Return whether the end of a child will be noticed."""
         return pid in self._watched
 
+    @property
+    def own(self) -> int | None:
+        """How many that we wait for are children of ours, None where some need not be."""
+        return None if self._strangers else len(self._watched)
+
     def child_ended(self) -> None:
         """SIGCHLD arrived, or may have: collect what has ended, once in this turn of the loop."""
         if self._due is None:

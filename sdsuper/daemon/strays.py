@@ -121,17 +121,22 @@ class Strays:
     Args:
         mains: Collections of the children that are no strays, as they are at each moment.
         report: Writes to the daemon's log.
+        known: Returns how many children we surely have in them, None where that is not certain.
     """
 
     def __init__(
         self,
         mains: Iterable[Collection[int]],
         report: Callable[[Level, str], None],
+        known: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._mains = tuple(mains)
+        self._known = known
+        self._children = proctable.OwnChildren()
         self._report = report
         self._sweeps: dict[Sweep, None] = {}
         self._ended: list[Sweep] = []  # in this turn of the loop, not looked for yet
+        self._overdue: list[Sweep] = []  # in this turn of the loop, not killed yet
         self._turn: eventloop.Handle | None = None
         self._emptyings: set[Emptying] = set()
 
@@ -145,6 +150,7 @@ class Strays:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        self._children.close()
         self._ended.clear()
         for emptying in self._emptyings:
             emptying.close()
@@ -248,7 +254,7 @@ class Strays:
             )
         self._sweeps[sweep] = None
         loop = eventloop.get_running_loop()
-        sweep.timer = loop.call_later(sweep.grace, self._kill, sweep)
+        sweep.timer = loop.call_later(sweep.grace, self._kill_soon, sweep)
         self._signal(sweep, left or (), signal.SIGTERM)
 
     def left_of(self, invocation: str) -> tuple[proctable.Entry, ...]:
@@ -273,19 +279,27 @@ class Strays:
             _let_go(sweep)
             sweep.done(len(sweep.found))
 
-    def _kill(self, sweep: Sweep) -> None:
-        left = self._find([sweep])[sweep]
-        if left and not sweep.killing:
-            self._report(
-                Level.WARN,
-                f"killing what '{sweep.name}' ({sweep.group}) left behind with SIGKILL: "
-                f"{', '.join(map(str, left))}",
-            )
-        sweep.killing = True
-        sweep.told.clear()
+    def _kill_soon(self, sweep: Sweep) -> None:
+        """Kill what is left, by one look for all whose time is over in this turn of the loop."""
+        if not self._overdue:
+            eventloop.get_running_loop().call_soon(self._kill)
+        self._overdue.append(sweep)
+
+    def _kill(self) -> None:
+        overdue = [sweep for sweep in self._overdue if sweep in self._sweeps]
+        self._overdue.clear()
         loop = eventloop.get_running_loop()
-        sweep.timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill, sweep)
-        self._advance([sweep])
+        for sweep, left in self._find(overdue).items():
+            if left and not sweep.killing:
+                self._report(
+                    Level.WARN,
+                    f"killing what '{sweep.name}' ({sweep.group}) left behind with SIGKILL: "
+                    f"{', '.join(map(str, left))}",
+                )
+            sweep.killing = True
+            sweep.told.clear()
+            sweep.timer = loop.call_later(_KILL_AGAIN_AFTER, self._kill_soon, sweep)
+        self._advance(overdue)
 
     def _find(self, sweeps: Iterable[Sweep]) -> Left:
         """Return what is left alive of each."""
@@ -348,7 +362,7 @@ class Strays:
         self._advance([sweep])
 
     def _orphans(self) -> set[int]:
-        return set(proctable.children(os.getpid())).difference(*self._mains)
+        return set(self._children.pids(self._known())).difference(*self._mains)
 
     def _others(self) -> set[int]:
         return set(proctable.pids()).difference((os.getpid(),), *self._mains)
