@@ -162,14 +162,14 @@ class _Scanner:
         return self._sections.values()
 
     def _feed(self, number: int, line: str) -> None:
-        comment = _comment_start(line)
+        comment = _comment_start(line) if ";" in line or "#" in line else None
         content = line[:comment].strip()
         if not content:
             # An empty line inside a value belongs to it; one that holds a comment does not.
             if comment is None and self._key:
                 self._lines.append("")
             return
-        indent = _indent(line)
+        indent = len(line) - len(line.lstrip())
         if self._key and indent > self._indent:
             self._lines.append(content)
             return
@@ -184,7 +184,7 @@ class _Scanner:
             self._current = self._sections.setdefault(header, Section(header, self._file, number))
         elif self._current is None:
             raise self._header_error(number, line)
-        elif (delimiter := _delimiter(content)) is None:
+        elif (delimiter := _delimiter(content)) < 0:
             self._bad.append((number, line))  # the value above stays open, as it always did
         else:
             self._close_value()
@@ -239,9 +239,10 @@ def _header(content: str) -> str:
     return content[1 : content.rfind("]")] if content.startswith("[") and "]" in content else ""
 
 
-def _delimiter(content: str) -> int | None:
-    found = [index for index in (content.find("="), content.find(":")) if index >= 0]
-    return min(found, default=None)
+def _delimiter(content: str) -> int:
+    """Return where a key ends: at the first `=` or `:`; negative where there is neither."""
+    first, second = sorted((content.find("="), content.find(":")))
+    return first if first >= 0 else second
 
 
 def _comment_start(line: str) -> int | None:
@@ -264,7 +265,3 @@ def _comment_start(line: str) -> int | None:
         if found:
             return min(found)
     return None
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
