@@ -68,15 +68,20 @@ def sweep(kept: set[int]) -> int:
     """Kill our children, and what they leave to us, but for those that are kept.
 
     Returns:
-        How many there were.
+        How many of them were alive.
     """
     found: set[int] = set()
     deadline = time.monotonic() + _SWEEP_SECONDS
     while (left := own_children() - kept) and time.monotonic() < deadline:
-        found |= left
-        processes.kill(left)
-        for pid in left:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.01)
+        alive = {pid for pid in left if not _is_reaped(pid)}
+        found |= alive
+        processes.kill(alive)
+        if alive:
+            time.sleep(0.01)
     return len(found)
+
+
+def _is_reaped(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return True

@@ -1,8 +1,9 @@
 """Write the tables of docs/performance.md: `python -m docs.generate_performance`.
 
 The figures and the pictures come from docs/performance.json, which `python -m benchmarks --json`
-writes; where it is missing, what the page says of figures is left as it is. What counts may come
-to is in benchmarks/limits.py.
+writes, the profiles from docs/profiles.json, which `python -m benchmarks.profiles --json` writes;
+where one is missing, what the page says of it is left as it is. What counts may come to is in
+benchmarks/limits.py.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import re
 from pathlib import Path
 
 from benchmarks import page as shown
-from benchmarks import plots
+from benchmarks import plots, profiles
 from benchmarks.results import Results
 
 PAGE = Path(__file__).with_name("performance.md")
 PICTURES = Path(__file__).with_name("performance")
+PROFILES = Path(__file__).with_name("profiles.json")
 RESULTS = Path(__file__).with_name("performance.json")
 
 
@@ -26,6 +28,8 @@ def page() -> str:
         results = Results.read(RESULTS)
         text = _replaced(text, "figures", shown.tables(results))
         text = _replaced(text, "pictures", _pictures(results))
+    if PROFILES.exists():
+        text = _replaced(text, "profiles", profiles.table(profiles.read(PROFILES)))
     return text
 
 

@@ -86,13 +86,13 @@ class Fleet:
         self._alive.extend(started)
         return max(stamp.time for stamp in started) - begun
 
-    def replacements(self, samples: int, seconds: float) -> Iterator[float]:
+    def replacements(self, samples: int, seconds: float, timeout: float = 30) -> Iterator[float]:
         """Yield what `replace` returns, so often, but for no longer than so many seconds."""
         deadline = time.monotonic() + seconds
         for number in range(samples):
             if number and time.monotonic() > deadline:
                 return
-            yield self.replace()
+            yield self.replace(timeout=timeout)
 
     @contextlib.contextmanager
     def flood(self) -> Iterator[None]:

@@ -75,7 +75,7 @@ def update(turn: Turn) -> None:
         stamps.watch = watch.see
         begun = time.monotonic()
         command = peer.update()
-        for seconds in fleet.replacements(_UPDATE_FLEET, _UPDATE_SECONDS):
+        for seconds in fleet.replacements(_UPDATE_FLEET, _UPDATE_SECONDS, _UPDATE_SECONDS):
             turn.add(f"{REPLACED} while {added} are added, among", "ms", seconds * 1000, 100)
             if watch.is_over:
                 break
