@@ -223,8 +223,13 @@ class WebServer:
     def remove(self, connection: Connection) -> None:
         """Count a connection out."""
         self._connections.discard(connection)
-        if not self._connections and self._all_gone is not None and not self._all_gone.done():
+        if self._connections:
+            return
+        if self._all_gone is not None and not self._all_gone.done():
             self._all_gone.set_result(None)
+        if self._expiry is not None:  # nobody is left to look after: nothing wakes us
+            self._expiry.cancel()
+            self._expiry = None
 
     def watch(self, deadline: float) -> None:
         """Look at the connections at this moment, or earlier: one timer serves them all."""
