@@ -44,6 +44,7 @@ from sdsuper.daemon.listen import HeldSocket, ProgramSockets, listen_variables
 from sdsuper.daemon.notices import Notices, NotifyFolder, Speaker
 from sdsuper.daemon.outlets import Outlets, Pipe
 from sdsuper.daemon.outofmemory import Kills, MemoryCount, MemoryWatch
+from sdsuper.daemon.pacing import Pacer
 from sdsuper.daemon.pools import EventPools
 from sdsuper.daemon.proctable import Entry, look_up
 from sdsuper.daemon.readback import Readback
@@ -233,6 +234,7 @@ class Executor:
         self._listening.on_change = self._fcgi.on_change = self._sockets_changed
         self._daemon_mark = os.urandom(8).hex()
         self._notify_folder = NotifyFolder(os.environ)
+        self._pacer = Pacer()
         self._outlets: dict[Namespec, Outlets] = {}
         # Of forgotten processes whose pipes something still holds; they end with the pipes.
         self._detached: list[Outlets] = []
@@ -317,6 +319,7 @@ class Executor:
             self._settings,
             self._report,
             self._publish,
+            self._pacer,
             echo=self._settings.loglevel <= Level.DEBUG,
             held=held,
         )
@@ -367,6 +370,7 @@ class Executor:
         deadline = time.monotonic() + _FINISH_SECONDS
         for outlets in (*self._outlets.values(), *self._detached):
             outlets.close(deadline)
+        self._pacer.close()
         lost = OPEN_FILES.finish(max(0.0, deadline - time.monotonic()))
         if lost:
             self._report(Level.CRITICAL, f"{lost} bytes of output were lost: nobody read them")

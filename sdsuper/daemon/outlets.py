@@ -8,6 +8,7 @@ its end even after the main process is gone: strays may have last words.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -21,6 +22,7 @@ from sdsuper.core.events import (
     ProcessLogStderr,
     ProcessLogStdout,
 )
+from sdsuper.daemon.pacing import Pacer
 from sdsuper.dataclass import dataclass
 from sdsuper.logs.auto import create_auto_log
 from sdsuper.logs.channel import Channel
@@ -57,6 +59,7 @@ class Pipe:
     Attributes:
         key: Says which pipe it is, to a successor (see `pipe_key`).
         left: Nobody writes to it any more: it runs dry as its sinks take what is in it.
+        paced: It is busy, and read in its turns, whatever is there then; else it is watched.
     """
 
     fd: int
@@ -67,7 +70,7 @@ class Pipe:
     key: int = 0
     closed: bool = False
     left: bool = False
-    pause: eventloop.TimerHandle | None = None
+    paced: bool = False
 
     @property
     def key_name(self) -> ChannelName:
@@ -112,6 +115,7 @@ class Outlets:
         settings: [supervisord]: where AUTO logs go, whether ANSI sequences are stripped.
         report: Writes to the daemon's log.
         publish: Tells an event to listeners.
+        pacer: Gives busy pipes their turns.
         echo: Whether output is copied to the daemon's log (loglevel debug or lower).
         held: What the same process held in an earlier daemon, None for a new one.
 
@@ -127,6 +131,7 @@ class Outlets:
         "_channels",
         "_echo",
         "_held",
+        "_pacer",
         "_pipes",
         "_publish",
         "_recorded",
@@ -147,6 +152,7 @@ class Outlets:
         settings: DaemonConfig,
         report: Callable[[Level, str], None],
         publish: Callable[[Event], None],
+        pacer: Pacer,
         *,
         echo: bool,
         held: HeldOutlets | None = None,
@@ -159,6 +165,7 @@ class Outlets:
         self.name = name
         self._report = report
         self._publish = publish
+        self._pacer = pacer
         self._echo = echo
         self._released = False
         self._pipes: list[Pipe] = []
@@ -410,17 +417,22 @@ class Outlets:
     def _readable(self, pipe: Pipe) -> None:
         if pipe.closed:
             return
-        if not pipe.read_ready():
+        try:
+            goes_on = pipe.read_ready()
+        finally:
+            self._pace(pipe)
+        if not goes_on:
             self.disconnect(pipe)
-        elif pipe.reader.pause:
-            # A busy writer is left alone for a moment, so that each read finds more to take.
-            loop = eventloop.get_running_loop()
-            loop.remove_reader(pipe.fd)
-            pipe.pause = loop.call_later(pipe.reader.pause, self._resume, pipe)
 
-    def _resume(self, pipe: Pipe) -> None:
-        pipe.pause = None
-        self._watch(pipe)
+    def _pace(self, pipe: Pipe) -> None:
+        pause = pipe.reader.pause
+        if pause is not None:
+            self._pacer.put(functools.partial(self._readable, pipe), pause)
+            if not pipe.paced:
+                eventloop.get_running_loop().remove_reader(pipe.fd)
+        elif pipe.paced:
+            self._watch(pipe)
+        pipe.paced = pause is not None
 
     def drain(self, pipe: Pipe) -> None:
         """Take what is in the pipe now; at its end, disconnect it.
@@ -441,9 +453,7 @@ class Outlets:
         if pipe.closed:
             return
         pipe.closed = True
-        if pipe.pause is not None:
-            pipe.pause.cancel()
-        else:
+        if not pipe.paced:
             eventloop.get_running_loop().remove_reader(pipe.fd)
         pipe.close()
         self._pipes.remove(pipe)

@@ -186,6 +186,14 @@ class Channel:
         self._report(level, f"'{self.process}' {self.channel}: {text}")
 
     @property
+    def position(self) -> int:
+        """Bytes in its log file, 0 where it has none."""
+        for sink in self._sinks:
+            if sink.position:
+                return sink.position
+        return 0
+
+    @property
     def stalled(self) -> bool:
         """Whether a sink is behind: leave the child's pipe unread until `catch_up` helps."""
         for sink in self._sinks:  # noqa: SIM110  for each chunk: any() takes twice as long

@@ -212,7 +212,7 @@ class Stage:
 
     # --- a chunk --------------------------------------------------------------------------------
 
-    def take(self, fd: int, key: int) -> int:
+    def take(self, fd: int, key: int, most: int = STAGE_BYTES) -> int:
         """Bring the next chunk of a pipe into `view`; return its length, 0 at the pipe's end.
 
         With bytes, `commit` must follow. The stage must be `ready`.
@@ -220,6 +220,7 @@ class Stage:
         Args:
             fd: The pipe, non-blocking.
             key: Says whose it is, to a successor.
+            most: Bytes to take at most, up to STAGE_BYTES.
 
         Raises:
             BlockingIOError: There is nothing to take.
@@ -229,7 +230,7 @@ class Stage:
         self.sequence = header[_SEQUENCE] = sequence = self.sequence + 1
         self._step = sequence << _STEP_BITS
         header[_KEY] = key
-        count = os.splice(fd, self._into, STAGE_BYTES, None, None, os.SPLICE_F_NONBLOCK)
+        count = os.splice(fd, self._into, most, None, None, os.SPLICE_F_NONBLOCK)
         if count:
             header[_LENGTH] = count
             self.ready = False

@@ -32,6 +32,10 @@ class Sink(Protocol):
     on_sent: Callable[[], None] | None
 
     @property
+    def position(self) -> int:
+        """Bytes in the file that it appends to, 0 where there is none."""
+
+    @property
     def holding(self) -> int:
         """Bytes that it holds, or 1 where what comes depends on what came."""
 

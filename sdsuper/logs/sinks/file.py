@@ -106,6 +106,11 @@ class FileSink:
         """Do nothing."""
 
     @property
+    def position(self) -> int:
+        """Bytes in the file."""
+        return 0 if self._file is None else self._file.position
+
+    @property
     def stalled(self) -> bool:
         """Whether so much waits for a full pipe that no more should be read."""
         return self._file is not None and self._file.waiting >= STALLED_BYTES

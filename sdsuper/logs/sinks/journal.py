@@ -61,6 +61,7 @@ class JournalSink:
 
     target = "the journal"
     keeps = True
+    position = 0
 
     def __init__(
         self,

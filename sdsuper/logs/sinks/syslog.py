@@ -38,6 +38,7 @@ class SyslogSink:
     target = "syslog"
     stalled = False
     keeps = True
+    position = 0
     on_sent: Callable[[], None] | None = None  # never called
 
     def __init__(

@@ -14,6 +14,7 @@ from sdsuper import eventloop
 from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
 from sdsuper.core.events import Event, ProcessCommunicationStdout
 from sdsuper.daemon.outlets import Outlets, pipe_key
+from sdsuper.daemon.pacing import Pacer
 from sdsuper.logs.auto import clean_auto_logs
 from sdsuper.logs.held import HeldOutlets
 from sdsuper.logs.lines import CAPTURE_BEGIN, CAPTURE_END
@@ -60,6 +61,7 @@ class Plane:
             self.settings,
             self.report,
             self.events.append,
+            Pacer(),
             echo=False,
             held=None if held is None else pickle.loads(pickle.dumps(held)),
         )

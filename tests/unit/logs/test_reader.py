@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -121,10 +123,11 @@ class Endless(Channel):
 
     __slots__ = ()
     end = -1
+    more = b"more"
 
     def write(self, data: Data) -> None:
         super().write(data)
-        os.write(self.end, b"more")
+        os.write(self.end, self.more)
 
 
 @pytest.fixture
@@ -141,48 +144,112 @@ def test_drain_ends_while_somebody_writes_on(endless: Bench) -> None:
     assert endless.log.read_bytes() == b"beforemore"
 
 
-def test_one_call_reads_a_bounded_amount(tmp_path: Path) -> None:
+def test_one_call_reads_a_bounded_amount(endless: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl.fcntl(endless.end, fcntl.F_SETPIPE_SZ, 1 << 20)
+    monkeypatch.setattr(Endless, "more", bytes(READ_BYTES))
+    os.write(endless.end, bytes(1 << 20))
+    assert endless.reader.read_ready()
+    assert endless.log.stat().st_size == READ_BYTES * ROUNDS_MAX
+
+
+class Clock:
+    """The time as readers see it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("sdsuper.logs.reader.time.monotonic", lambda: self.now)
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_reads_that_follow_closely_ask_for_a_pause(tmp_path: Path, clock: Clock) -> None:
     bench = Bench(tmp_path)
-    source = os.open("/dev/zero", os.O_RDONLY)
-    reader = Reader(source, bench.channel)
-    assert reader.read_ready()
-    assert bench.log.stat().st_size == READ_BYTES * ROUNDS_MAX
-    reader.close()
+    bench.says(b"lone line\n")
+    assert bench.reader.pause is None
+    clock.passes(0.0005)
+    bench.says(b"another\n")
+    assert bench.reader.pause == 0.002
+    clock.passes(0.0025)
+    bench.says(b"x" * 20_000)
+    assert bench.reader.pause == 0.002
+    clock.passes(0.0025)
+    assert bench.reader.read_ready()
+    assert bench.reader.pause is None  # nothing came: it is watched again
+    clock.passes(1.0)
+    bench.says(b"lone again\n")
+    assert bench.reader.pause is None
     bench.ends()
 
 
-def test_small_reads_that_follow_closely_ask_for_a_pause(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("sdsuper.logs.reader.time.monotonic", lambda: now)
+def test_a_full_pipe_is_made_larger_and_read_on(tmp_path: Path, clock: Clock) -> None:
     bench = Bench(tmp_path)
-    bench.says(b"lone line\n")
+    bench.says(b"line\n")
+    clock.passes(0.0005)
+    bench.says(b"x" * 40_000)  # a small pipe is left alone even so: full, it tells more
+    assert bench.reader.pause == 0.001
+    clock.passes(0.0015)
+    bench.says(b"x" * 60_000)
     assert bench.reader.pause == 0.0
-    now += 0.0005
-    bench.says(b"another\n")
-    assert bench.reader.pause > 0.0
-    now += bench.reader.pause + 0.0002
-    bench.says(b"x" * 50_000)
+    assert fcntl.fcntl(bench.end, fcntl.F_GETPIPE_SZ) == 1 << 20
+    clock.passes(0.0001)
+    bench.says(b"x" * 60_000)  # 600 MB/s
+    assert bench.reader.pause == 0.001
+    clock.passes(0.0001)
+    bench.says(b"x" * 200_000)
     assert bench.reader.pause == 0.0
-    now += 1.0
-    bench.says(b"lone again\n")
-    assert bench.reader.pause == 0.0
+    bench.ends()
+
+
+def test_few_pipes_are_made_larger(tmp_path: Path, clock: Clock) -> None:
+    sizes = []
+    for _ in range(2):
+        with contextlib.ExitStack() as stack:
+            for _ in range(40):
+                bench = Bench(tmp_path)
+                stack.callback(bench.ends)
+                bench.says(b"line\n")
+                bench.says(b"x" * 60_000)
+                sizes.append(fcntl.fcntl(bench.end, fcntl.F_GETPIPE_SZ))
+                assert bench.reader.pause == 0.0
+    assert sizes == 2 * (32 * [1 << 20] + 8 * [1 << 16])
+
+
+def test_what_has_gathered_is_written_in_whole_blocks(tmp_path: Path, clock: Clock) -> None:
+    bench = Bench(tmp_path)
+    fcntl.fcntl(bench.end, fcntl.F_SETPIPE_SZ, 1 << 20)
+    bench.says(b"x" * 1000)
+    assert bench.log.stat().st_size == 1000
+    bench.says(b"x" * 300_000)
+    assert bench.log.stat().st_size == READ_BYTES
+    assert bench.reader.read_ready()  # what is left is no reason to wait for more
+    assert bench.log.stat().st_size == 301_000
+    bench.says(b"x" * 200_000)
+    assert bench.log.stat().st_size == 501_000
+    bench.says(b"x" * 900_000)
+    assert bench.log.stat().st_size == 501_000 // 65536 * 65536 + 3 * READ_BYTES
+    assert bench.reader.drain()
+    assert bench.log.stat().st_size == 1_401_000
     bench.ends()
 
 
 def test_a_pipe_that_is_left_alone_is_asked_less_and_less_often(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    now, stalled = 100.0, True
-    monkeypatch.setattr("sdsuper.logs.reader.time.monotonic", lambda: now)
+    stalled = True
     monkeypatch.setattr(Channel, "stalled", property(lambda self: stalled))
     bench = Bench(tmp_path)
-    pauses = []
+    pauses: list[float] = []
     for _ in range(200):
         assert bench.says(b"x")
+        assert bench.reader.pause is not None
         pauses.append(bench.reader.pause)
-        now += bench.reader.pause
+        clock.passes(bench.reader.pause)
     assert pauses == sorted(pauses)
     assert 0 < pauses[0] < pauses[-1] == pauses[-2] < 1
     stalled = False
@@ -215,6 +282,7 @@ class Flaky:
     """A sink that fails when told to."""
 
     target = "flaky"
+    position = 0
     stalled = False
     failing = False
 
@@ -310,7 +378,7 @@ def test_a_stalled_pipe_slows_the_child_down_and_loses_nothing(tmp_path: Path) -
         assert bench.reader.read_ready()
         assert written < 16 * 1024 * 1024
     assert bench.channel.stalled
-    assert bench.reader.pause > 0.0
+    assert bench.reader.pause
     received = 0
     while bench.channel.stalled:
         received += len(os.read(watcher, 1 << 20))
