@@ -57,8 +57,8 @@ LIMITS = (
     Limit("wake-ups in an idle minute", 0, "the same, seen from the scheduler"),
     Limit(
         "modules that sdsuperd imports",
-        360,
-        "330 here, almost half of them ours, 29 asyncio's; all is memory and time at every start",
+        290,
+        "264 here, three in five of them ours; all is memory and time at every start",
     ),
     Limit(
         "modules that sdsuperctl imports",

@@ -7,6 +7,7 @@ Those of the standard library take 1.5 MiB of modules with them (`inspect`, `ast
 from __future__ import annotations
 
 import sys
+import threading
 
 from sdsuper import dataclass
 
@@ -16,6 +17,8 @@ _NAME = "dataclasses"
 
 
 def _import_with_ours() -> None:
+    if threading.active_count() > 1:
+        return  # a plugin's, which might find ours by that name
     if sys.modules.setdefault(_NAME, dataclass) is not dataclass:
         return  # it is loaded already, by a plugin
     try:

@@ -74,7 +74,16 @@ def shapes(decorator: Decorator, field: Callable[..., Any]) -> dict[str, type[An
         def __repr__(self) -> str:
             return "own"
 
-    made = (Point, Counter, Section, Base, Derived, Plain, Doubled, Nothing, Own)
+    @decorator(init=False, frozen=True)
+    class Taking(Base):
+        __slots__ = ("z",)
+        z: int
+
+        def __init__(self, z: int) -> None:
+            for name in ("x", "word", "z"):
+                object.__setattr__(self, name, z)
+
+    made = (Point, Counter, Section, Base, Derived, Plain, Doubled, Nothing, Own, Taking)
     return {each.__name__: each for each in made}
 
 
@@ -156,7 +165,7 @@ def test_a_field_outside_comparison_is_outside_the_hash() -> None:
         assert hash(point(1, 2, (), note="a")) == hash(point(1, 2, (), note="b"))
 
 
-@pytest.mark.parametrize("name", ["Point", "Base", "Derived", "Plain"])
+@pytest.mark.parametrize("name", ["Point", "Base", "Derived", "Plain", "Taking"])
 def test_what_is_frozen_stays(name: str) -> None:
     for made in (OURS, THEIRS):
         instance = made[name](1)

@@ -53,3 +53,83 @@ def test_a_version_that_needs_more_gets_it(tmp_path: Path) -> None:
         str(tmp_path),
     )
     assert told == "True\n"
+
+
+def test_where_another_thread_might_see_it_the_library_s_are_loaded() -> None:
+    told = _told("""
+ import threading
+ end = threading.Event()
+ thread = threading.Thread(target=end.wait)
+ thread.start()
+ from sdsuper.server.lean import h11
+ print("inspect" in sys.modules)
+ end.set()
+""")
+    assert told == "True\n"
+
+
+WHAT_IT_DOES = """
+import copy, pickle
+events = [
+    h11.Request(method="GET", target="/a", headers=[("Host", "x"), ("A", "b")]),
+    h11.Request(method="GET", target="/b", headers=[("Host", "x")], http_version="1.0"),
+    h11.InformationalResponse(status_code=100, headers=[]),
+    h11.Response(status_code=200, headers=[("Content-Length", "3")], reason=b"OK"),
+    h11.Response(status_code=200, headers=[("Content-Length", "3")], reason=b"OK"),
+    h11.Data(data=b"abc"),
+    h11.Data(data=b"abc", chunk_start=True),
+    h11.EndOfMessage(),
+    h11.EndOfMessage(headers=[("Trailer", "t")]),
+    h11.ConnectionClosed(),
+]
+
+def refused(work):
+    try:
+        return work()
+    except Exception as error:
+        return f"{type(error).__module__}.{type(error).__name__}: {error}"
+
+for event in events:
+    print(repr(event), type(event).__match_args__, hasattr(event, "__dict__"))
+    print([event == other for other in events], event == 3, event != event)
+    print(refused(lambda: hash(event) == hash(copy.copy(event))))
+    print(refused(lambda: copy.copy(event)), refused(lambda: pickle.loads(pickle.dumps(event))))
+    for name in (*type(event).__match_args__, "other"):
+        print(refused(lambda: setattr(event, name, 1)), refused(lambda: delattr(event, name)))
+print(refused(lambda: h11.Request(method="G T", target="/", headers=[("Host", "x")])))
+print(refused(lambda: h11.Response(status_code=99, headers=[])))
+print(refused(lambda: h11.ConnectionClosed(1)), refused(lambda: h11.Data()))
+
+ours, theirs = h11.Connection(h11.SERVER), h11.Connection(h11.CLIENT)
+for sender, receiver, sent in [
+    (theirs, ours, [events[0], events[7]]),
+    (ours, theirs, [events[3], events[5], events[7]]),
+]:
+    for each in sent:
+        data = sender.send(each)
+        print(data)
+        receiver.receive_data(data)
+    while (event := receiver.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+        print(event)
+        if type(event) is h11.EndOfMessage:
+            break
+print(ours.states, theirs.states)
+"""
+
+
+def test_what_it_does_is_the_same() -> None:
+    lent, own = (
+        subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                f"{first}from sdsuper.server.lean import h11\n{WHAT_IT_DOES}",
+            ],
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for first in ("", "import dataclasses\n")
+    )
+    assert lent == own
+    assert lent.count(b"FrozenInstanceError") > 20

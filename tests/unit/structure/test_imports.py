@@ -120,8 +120,9 @@ def test_every_layer_is_in_the_table() -> None:
 
 
 RARELY_USED = {
-    *("asyncio", "bz2", "click", "concurrent", "hashlib", "hmac", "json", "logging", "lzma"),
-    *("psutil", "sdnotify", "ssl", "tempfile"),
+    *("ast", "asyncio", "bz2", "click", "concurrent", "dataclasses", "hashlib", "hmac", "inspect"),
+    *("json", "linecache", "logging", "lzma", "psutil", "sdnotify", "ssl", "tempfile", "tokenize"),
+    "traceback",
 }
 
 
