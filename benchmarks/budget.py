@@ -92,8 +92,10 @@ _LOOKS = (
     "log lines of each. Tried: one look for all that end in a turn of the loop, which halved it"
 )
 _MEMORY = (
-    "Python and asyncio are 17 MiB of it, the rest is our own modules. Tried: no OpenSSL (4 MiB), "
-    "lean dataclasses (1), configurations and channels with slots, modules loaded when used (1.5)"
+    "an interpreter that does nothing has 9.3 MiB resident and 3.7 in shares, the rest is modules, "
+    "three in five of them ours. Tried: no OpenSSL (4 MiB), an event loop of our own instead of "
+    "asyncio and what comes with it (1.6), dataclasses without `inspect` and `ast` (1.3), "
+    "configurations and channels with slots, modules loaded when used (1.5)"
 )
 _INTERPRETER = (
     "the start of Python, which is the floor, and the import of the client. Tried: one module of "
