@@ -431,8 +431,8 @@ class Daemon:
 
     def report_stray_exception(self, message: str, error: BaseException | None) -> None:
         """Tell the log of an exception that ended in the event loop; everything else goes on."""
-        details = traceback_text(error) if error is not None else ""
-        self.report(Level.CRITICAL, f"{message}\n{details}")
+        details = f"\n{traceback_text(error)}" if error is not None else ""
+        self.report(Level.CRITICAL, f"{message}{details}")
 
     # --- health -------------------------------------------------------------------------------
 

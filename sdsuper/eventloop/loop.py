@@ -276,8 +276,10 @@ class Loop:
         watch.mask &= ~event
         if watch.reader is watch.writer is watch.hangup is None:
             del self._watches[fd]
-            with contextlib.suppress(OSError):  # closed already
+            try:  # noqa: SIM105  for each chunk of output; `suppress` takes as long as the call
                 self._epoll.unregister(fd)
+            except OSError:  # closed already
+                pass
         elif event:
             self._epoll.modify(fd, watch.mask)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine
 
+from sdsuper import eventloop
 from sdsuper.daemon.pacing import Pacer
+from tests.unit import waiting
 
 
 def in_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(work())
+    eventloop.run(work())
 
 
 def busy(seconds: float) -> None:
@@ -23,7 +24,7 @@ def test_each_is_called_once_when_its_pause_is_over() -> None:
     called: list[str] = []
 
     async def work() -> None:
-        pacer, over = Pacer(), asyncio.Event()
+        pacer, over = Pacer(), waiting.Event()
         begun = time.monotonic()
         pacer.put(lambda: (called.append("last"), over.set())[0], 0.02)
         pacer.put(lambda: called.append("second"), 0.002)
@@ -32,7 +33,7 @@ def test_each_is_called_once_when_its_pause_is_over() -> None:
         assert called == []
         await over.wait()
         assert time.monotonic() - begun >= 0.0195
-        await asyncio.sleep(0.01)
+        await eventloop.sleep(0.01)
 
     in_loop(work)
     assert called == ["first", "second", "third", "last"]
@@ -53,11 +54,11 @@ def test_who_puts_itself_again_does_not_keep_the_loop() -> None:
         pacer.put(turn, 0.0)
         for _ in range(10):
             before = turns
-            await asyncio.sleep(0)
+            await eventloop.sleep(0)
             assert turns <= before + 1
         pacer.close()
         stopped = turns
-        await asyncio.sleep(0)
+        await eventloop.sleep(0)
         assert turns == stopped
 
     in_loop(work)
@@ -77,7 +78,7 @@ def test_many_that_take_long_share_several_turns_of_the_loop() -> None:
         for number in range(4):
             pacer.put(lambda number=number: turn(number), 0.0)  # type: ignore[misc]
         for count in range(1, 5):
-            await asyncio.sleep(0)
+            await eventloop.sleep(0)
             assert called == list(range(count))
 
     in_loop(work)
@@ -89,16 +90,14 @@ def test_an_error_of_one_is_not_that_of_the_others() -> None:
     async def work() -> None:
         pacer = Pacer()
         told: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, context: told.append(context["exception"])
-        )
+        eventloop.get_running_loop().on_error = lambda _, error: told.append(error)
         error = ValueError("as it happens")
 
         def fail() -> None:
             raise error
 
         pacer.put(fail, 0.0)
-        over = asyncio.Event()
+        over = waiting.Event()
         pacer.put(lambda: (called.append("other"), over.set())[0], 0.0)
         await over.wait()
         assert told == [error]
