@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -99,6 +98,8 @@ class Helper:
     """
 
     def __init__(self, query: Query) -> None:
+        import subprocess
+
         process = subprocess.Popen(
             helper_command(query),
             stdin=subprocess.PIPE,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -71,6 +70,8 @@ async def ask(
     Raises:
         HandoverError: It cannot; the text says why.
     """
+    import subprocess  # few daemons need it for another purpose
+
     fd = snapshot.store.fd
     said = os.memfd_create("sdsuper-said", os.MFD_CLOEXEC)
     try:

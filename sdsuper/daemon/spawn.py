@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from sdsuper.config.model import Account, ProcessConfig
 from sdsuper.daemon.command import Command
@@ -35,6 +35,9 @@ from sdsuper.daemon.plugins import MODULES
 from sdsuper.daemon.restrict import NO_LIMITS, Restrictions, restrictions
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
+
+if TYPE_CHECKING:
+    import subprocess
 
 EXIT_NOT_SPAWNED = 127
 """Exit status of a child that could not become its program (Supervisor's number)."""
@@ -205,10 +208,18 @@ def _errno_name(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error.errno))
 
 
-class _Popen(subprocess.Popen[bytes]):
-    """Popen whose pid can be read after it failed to execute the program."""
+@functools.cache
+def _popen_class() -> type[subprocess.Popen[bytes]]:
+    """Return a Popen whose pid can be read after it failed to execute the program.
 
-    pid: int = 0
+    Most daemons need none, and save what comes with it: `threading`, `locale`, half a megabyte.
+    """
+    import subprocess
+
+    class _Popen(subprocess.Popen[bytes]):
+        pid: int = 0
+
+    return _Popen
 
 
 def _vfork(
@@ -225,8 +236,9 @@ def _vfork(
     with limits.for_child(reserve=False):
         pid = _posix_spawn(config, command, environment, pipes.child)
     if pid is None:
+        popen = _popen_class()  # before the limit may be too low to open a file
         with limits.for_child():
-            pid, failure = _popen(config, command, environment, pipes.child)
+            pid, failure = _popen(popen, config, command, environment, pipes.child)
     if entry is not None and failure is None:
         failure = _bring(entry, pid, pipes.child[2])
     return Child(pid, pipes.stdin, pipes.stdout, pipes.stderr, failure)
@@ -271,13 +283,14 @@ def _posix_spawn(
 
 
 def _popen(
+    popen: type[subprocess.Popen[bytes]],
     config: ProcessConfig,
     command: Command,
     environment: Mapping[str, str],
     standard: tuple[int, int, int],
 ) -> tuple[int, Failure | None]:
     stdin, stdout, stderr = standard
-    process = _Popen.__new__(_Popen)
+    process = popen.__new__(popen)
     failure = None
     try:
         process.__init__(  # type: ignore[misc]

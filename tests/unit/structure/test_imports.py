@@ -121,8 +121,8 @@ def test_every_layer_is_in_the_table() -> None:
 
 RARELY_USED = {
     *("ast", "asyncio", "bz2", "click", "concurrent", "dataclasses", "hashlib", "hmac", "inspect"),
-    *("json", "linecache", "logging", "lzma", "psutil", "sdnotify", "ssl", "tempfile", "tokenize"),
-    "traceback",
+    *("json", "linecache", "locale", "logging", "lzma", "psutil", "sdnotify", "ssl", "subprocess"),
+    *("tempfile", "threading", "tokenize", "traceback"),
 }
 
 
