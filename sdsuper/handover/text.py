@@ -14,7 +14,6 @@ import types
 import typing
 from collections.abc import Callable
 from functools import cache
-from math import isfinite
 from typing import Any
 
 from sdsuper.dataclass import MISSING, Field, fields, is_dataclass
@@ -46,7 +45,7 @@ class _Source:
         self.encode = encoder.JSONEncoder(separators=(",", ":")).encode
         self.names: dict[str, Any] = {
             "_quote": encoder.encode_basestring_ascii,
-            "_number": lambda value: repr(value) if isfinite(value) else self.encode(value),
+            "_number": self.encode,  # of what is no finite number
         }
         self.depth = 0
 
@@ -97,7 +96,7 @@ def _expression(hint: Any, value: str, source: _Source) -> str:
 _SIMPLE = {
     bool: "('true' if {0} else 'false')",
     int: "int.__repr__({0})",
-    float: "_number({0})",
+    float: "(repr({0}) if {0} - {0} == 0.0 else _number({0}))",
     str: "_quote({0})",
     bytes: "_quote({0}.decode('latin-1'))",
 }
@@ -127,7 +126,7 @@ def _says_nothing(field: Field[Any], value: str) -> str | None:
 @cache
 def _dataclass(kind: Any, without: tuple[str, ...]) -> Callable[[Any], str]:
     codec.codec_of(kind, without)  # refuses what cannot be read again
-    hints = typing.get_type_hints(kind)
+    hints = codec.hints_of(kind)
     source = _Source()
     lines = ["    text = ''"]
     for field in fields(kind):
