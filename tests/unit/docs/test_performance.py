@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import cProfile
+import re
+import textwrap
+from pathlib import Path
+
 from benchmarks.budget import GROWTHS, ROWS, SUPERVISOR, Growing, Row, Verdict
 from benchmarks.page import tables
+from benchmarks.profiles import Profile, read, shares, table, write
 from benchmarks.results import Figure, Results, growths
-from docs.generate_performance import PAGE, page
+from docs.generate_performance import PAGE, PICTURES, page
 
 NOISE = {
     "load before": 0.0,
@@ -96,3 +102,41 @@ def test_what_bounds_a_missed_row_is_said() -> None:
 
 def test_each_promise_says_what_bounds_it() -> None:
     assert all(row.bound for row in ROWS if row.budget), "rows whose budget may be missed"
+
+
+def test_the_pictures_that_the_page_shows_are_there() -> None:
+    shown = re.findall(r"\(performance/(.+?)\)", PAGE.read_text(encoding="utf-8"))
+    assert shown
+    assert sorted(shown) == sorted(path.name for path in PICTURES.iterdir())
+
+
+PROFILE = Profile(10.0, 0.25, None, {"core/process": 0.5, "posix.write": 0.125})
+
+
+def test_a_profile_is_a_row() -> None:
+    shown = table({"stop": PROFILE}).splitlines()
+    assert shown[2].startswith(
+        "| the stop of 1000 | 10 | 25% | `core/process` 50%, `posix.write` 12%"
+    )
+    assert shown[0].count("|") == shown[2].count("|") == 6
+
+
+def test_an_older_version_has_a_column_where_one_was_measured() -> None:
+    shown = table({"stop": PROFILE._replace(before=20.0), "restart": PROFILE}).splitlines()
+    assert [line.split(" | ")[2] for line in shown[2:]] == ["-", "20"]
+
+
+def test_work_that_is_profiled_again_leaves_the_rest_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.json"
+    write(file, {"stop": PROFILE, "start": PROFILE})
+    write(file, {"stop": PROFILE._replace(kernel=0.5)})
+    assert read(file) == {"stop": PROFILE._replace(kernel=0.5), "start": PROFILE}
+
+
+def test_shares_are_of_modules_and_of_what_is_no_python(tmp_path: Path) -> None:
+    profile = cProfile.Profile()
+    profile.runcall(lambda: [textwrap.dedent(" x" * 20_000) for _ in range(3)])
+    profile.dump_stats(tmp_path / "profile")
+    found = shares(tmp_path / "profile")
+    assert set(found) & {"textwrap", "method 'sub' of 're.Pattern' objects"}
+    assert 0 < sum(found.values()) <= 1
