@@ -22,9 +22,10 @@ from benchmarks import installed, processes
 from benchmarks.limits import LIMITS
 from tests.integration.harness import Daemon, clean_environment, wait_until
 
+_SLEEP = shutil.which("sleep") or "/bin/sleep"  # a path: the length of PATH is no matter
 _PROGRAM = """\
 [program:w]
-command=sleep 100000
+command={sleep} 100000
 numprocs={count}
 process_name=%(program_name)s_%(process_num)05d
 autostart={autostart}
@@ -109,7 +110,7 @@ def is_still(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _daemon(count: int, *, autostart: bool = True, programs: str = "") -> Iterator[Daemon]:
-    text = programs or _PROGRAM.format(count=count, autostart=str(autostart).lower())
+    text = programs or _PROGRAM.format(sleep=_SLEEP, count=count, autostart=str(autostart).lower())
     with Daemon(text, settings="minfds=4096") as daemon:
         if autostart:
             wait_until(functools.partial(_are_up, daemon, count), 60, "all are up")
@@ -129,7 +130,7 @@ def _sleepers(daemon: Daemon) -> int:
 
 def _is_sleep(pid: int) -> bool:
     with contextlib.suppress(OSError):
-        return os.readlink(f"/proc/{pid}/exe").endswith(("/sleep", "/coreutils"))
+        return os.readlink(f"/proc/{pid}/exe") == os.path.realpath(_SLEEP)
     return False
 
 
@@ -205,7 +206,7 @@ def _idle() -> tuple[int, int]:
 
 def daemon_modules() -> float:
     """Start a daemon and ask it something; the modules that were imported."""
-    with Daemon(_PROGRAM.format(count=1, autostart="true"),
+    with Daemon(_PROGRAM.format(sleep=_SLEEP, count=1, autostart="true"),
                 environment={"PYTHONPROFILEIMPORTTIME": "1"}) as daemon:  # fmt: skip
         return _imports(daemon.console())
 
