@@ -157,7 +157,7 @@ class Reader:
         taken = 0
         for _ in range(ROUNDS_MAX):
             wanted = self._wanted()
-            if taken and self._held_by_pipe() < wanted:
+            if taken and self._held_by_pipe() < _BLOCK_BYTES:
                 break
             count = self._read(wanted)
             taken += max(count, 0)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 
 from sdsuper import eventloop
 from sdsuper.daemon.pacing import Pacer
-from tests.unit import waiting
 
 
 def in_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -24,14 +23,15 @@ def test_each_is_called_once_when_its_pause_is_over() -> None:
     called: list[str] = []
 
     async def work() -> None:
-        pacer, over = Pacer(), waiting.Event()
+        pacer = Pacer()
+        over: eventloop.Future[None] = eventloop.Future()
         begun = time.monotonic()
-        pacer.put(lambda: (called.append("last"), over.set())[0], 0.02)
+        pacer.put(lambda: (called.append("last"), over.set_result(None))[0], 0.02)
         pacer.put(lambda: called.append("second"), 0.002)
         pacer.put(lambda: called.append("third"), 0.0021)
         pacer.put(lambda: called.append("first"), 0.0)
         assert called == []
-        await over.wait()
+        await over
         assert time.monotonic() - begun >= 0.0195
         await eventloop.sleep(0.01)
 
@@ -90,16 +90,16 @@ def test_an_error_of_one_is_not_that_of_the_others() -> None:
     async def work() -> None:
         pacer = Pacer()
         told: list[object] = []
-        eventloop.get_running_loop().on_error = lambda _, error: told.append(error)
+        eventloop.get_running_loop().on_error = lambda message, error: told.append(error)
         error = ValueError("as it happens")
 
         def fail() -> None:
             raise error
 
         pacer.put(fail, 0.0)
-        over = waiting.Event()
-        pacer.put(lambda: (called.append("other"), over.set())[0], 0.0)
-        await over.wait()
+        over: eventloop.Future[None] = eventloop.Future()
+        pacer.put(lambda: (called.append("other"), over.set_result(None))[0], 0.0)
+        await over
         assert told == [error]
 
     in_loop(work)
