@@ -70,6 +70,13 @@ def _boots_systemd() -> bool:
     return can_boot()
 
 
+@functools.cache
+def _freezes_disks() -> bool:
+    if any(shutil.which(tool) is None for tool in ("mkfs.ext4", "fsfreeze", "mount")):
+        return False
+    return os.geteuid() == 0 and os.path.exists("/dev/loop-control")
+
+
 def _delegates_cgroups() -> bool:
     from tests.cgroups import can_delegate
 
@@ -125,6 +132,11 @@ NEEDS = {
         "needs to make cgroups",
         "run the tests as root where cgroups of version 2 are mounted and can be written",
         _delegates_cgroups,
+    ),
+    "freezes": Need(
+        "needs to mount and freeze a file system",
+        "run the tests as root where loop devices are",
+        _freezes_disks,
     ),
     "vm": Need(
         "needs an emulated machine and a kernel for it",

@@ -142,6 +142,10 @@ def test_a_stuck_journal_holds_nobody_up_and_drops_are_told(daemon: Daemon, path
     with daemon:
         daemon.wait_state("flood", "EXITED", timeout=60)
         daemon.wait_log("CRIT 'flood' stdout: cannot write the journal")
+        before = daemon.pid_of("quiet")
+        os.kill(before, signal.SIGKILL)
+        daemon.wait(lambda: daemon.pid_of("quiet") not in (0, before), what="it is replaced")
+        daemon.wait_state("quiet", "RUNNING")
         journald.serve()
         daemon.rpc.supervisor.sendProcessStdin("quiet", "hello\n")
         daemon.wait(lambda: journald.messages(SYSLOG_IDENTIFIER="quiet") == [b"hello"], 60)
