@@ -72,6 +72,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """The process has another configuration: what is in use for it follows that."""
+
+    name: Namespec
+    config: ProcessConfig
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """The process is no longer part of the configuration in force: let go of what it used."""
 
@@ -85,4 +93,4 @@ class Finish:
     restart: bool
 
 
-Action = Spawn | SendSignal | EndStrays | Publish | Log | Forget | Finish
+Action = Spawn | SendSignal | EndStrays | Publish | Log | Reconfigure | Forget | Finish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdsuper.config.model import GroupConfig
+from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.core.history import DAEMON, Requester
 from sdsuper.core.notice import Notice
 from sdsuper.dataclass import dataclass
@@ -115,6 +115,22 @@ class GroupAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """An active group has another configuration; its processes are left as they are.
+
+    What is new in it is taken in. What is gone from it must be down, and so must be what has a
+    difference that needs a restart.
+
+    Attributes:
+        start: The names of the processes to start.
+    """
+
+    config: GroupConfig
+    start: frozenset[str] = frozenset()
+    by: Requester = DAEMON
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRemoved:
     """A group, all of whose processes are down, is to be forgotten."""
 
@@ -161,6 +177,14 @@ class ShutdownReached:
     by: Requester = DAEMON
 
 
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The manager says: this is your configuration from now on."""
+
+    name: Namespec
+    config: ProcessConfig
+
+
 ProcessFact = (
     StartRequested
     | StopRequested
@@ -174,6 +198,7 @@ ProcessFact = (
 )
 ManagerFact = (
     GroupAdded
+    | GroupChanged
     | GroupRemoved
     | DaemonStarted
     | ShutdownRequested
@@ -181,4 +206,4 @@ ManagerFact = (
     | DeadlinePassed
 )
 Fact = ProcessFact | ManagerFact
-StepFact = ProcessFact | DeadlinePassed | ShutdownBegan | ShutdownReached
+StepFact = ProcessFact | DeadlinePassed | ShutdownBegan | ShutdownReached | Reconfigured

@@ -19,6 +19,12 @@ UNKNOWN) while a child lives that could not be signalled. The process goes, its 
 nothing of it is left. A process added under the same name meanwhile has the ghost's invocation as
 its `residue`, so it spawns nothing before the ghost is gone. Ghosts log, but publish nothing.
 
+*Changes.* The configuration of a group may be replaced while its processes live (`GroupChanged`):
+each goes on as it is under its new options, single ones come and go, and a new priority puts the
+group, or the process within it, where it belongs. Which differences a living process can
+take is not known here: whoever sends the fact has seen to it that the others are down. Once
+a shutdown has begun, nothing is changed any more.
+
 *Shutdown.* Groups of equal priority form a level; the highest level stops first, all of it at
 once, highest process priority first. The next level follows when every process of the one before
 is down and its strays are gone. A level that is down already costs nothing. `Finish` comes
@@ -50,8 +56,10 @@ from sdsuper.core.facts import (
     Exited,
     Fact,
     GroupAdded,
+    GroupChanged,
     GroupRemoved,
     Notified,
+    Reconfigured,
     RestartRequested,
     ShutdownBegan,
     ShutdownReached,
@@ -348,6 +356,8 @@ class Manager:
                 self._step(name, fact, now, actions)
             case GroupAdded():
                 self._add(fact, now, actions)
+            case GroupChanged():
+                self._change(fact, now, actions)
             case GroupRemoved(group=group):
                 self._remove(group, actions)
             case DaemonStarted():
@@ -458,16 +468,53 @@ class Manager:
         return Process(name=name, config=config, residue=ghost.invocation if ghost else None)
 
     def _insert(self, config: GroupConfig) -> Group:
+        """Take in a group, or give an active one another configuration, where it belongs."""
         configs = {Namespec(config.name, each.name): each for each in config.processes}
         self.revision += 1
         group = Group(config, tuple(sorted(configs, key=lambda name: configs[name].priority)))
+        before = self.groups.get(config.name)
         last = next(reversed(self.groups.values()), None)
-        self.groups[group.config.name] = group
-        if last is not None and last.config.priority > group.config.priority:
+        self.groups[config.name] = group
+        if before is not None:
+            stays = before.config.priority == config.priority
+        else:
+            stays = last is None or last.config.priority <= config.priority
+        if not stays:
             ordered = sorted(self.groups.items(), key=lambda item: item[1].config.priority)
             self.groups.clear()
             self.groups.update(ordered)
         return group
+
+    def _change(self, fact: GroupChanged, now: Instant, actions: list[Action]) -> None:
+        config = fact.config
+        before = self.groups.get(config.name)
+        if before is None or self._shutdown is not None:
+            return
+        configs = {Namespec(config.name, each.name): each for each in config.processes}
+        gone = [name for name in before.names if name not in configs]
+        if any(self.processes[name].state not in STOPPED_STATES for name in gone):
+            return
+        for name in gone:
+            self._drop(name, actions)
+        names = self._insert(config).names
+        for name in names:
+            self._configure(name, configs[name], now, actions)
+        for name in names if self._started else ():
+            if name.process in fact.start:
+                self._step(name, StartRequested(name, fact.by), now, actions)
+
+    def _configure(
+        self, name: Namespec, config: ProcessConfig, now: Instant, actions: list[Action]
+    ) -> None:
+        """Give a process of a changed group its configuration; it may be new."""
+        process = self.processes.get(name)
+        if process is None:
+            self.processes[name] = self._newborn(name, config)
+            self.touched.add(name)
+        elif process.config == config:  # but for where it is written
+            self.processes[name] = replace(process, config=config)
+        else:
+            self._step(name, Reconfigured(name, config), now, actions)
 
     def _remove(self, name: str, actions: list[Action]) -> None:
         group = self.groups.get(name)
@@ -478,15 +525,19 @@ class Manager:
         self.revision += 1
         del self.groups[name]
         for each in group.names:
-            process = self.processes.pop(each)
-            self.touched.add(each)
-            if each not in self._ghosts and (process.pid or process.residue is not None):
-                self._ghosts[each] = process
-            if self._shutdown is not None:
-                self._shutdown.pending.discard(each)
-            self._forget_history_later(each)
-            actions.append(Forget(each))
+            self._drop(each, actions)
         actions.append(Publish(events.ProcessGroupRemoved(name)))
+
+    def _drop(self, name: Namespec, actions: list[Action]) -> None:
+        """Take out a process that is down; what is left of it becomes its ghost."""
+        process = self.processes.pop(name)
+        self.touched.add(name)
+        if name not in self._ghosts and (process.pid or process.residue is not None):
+            self._ghosts[name] = process
+        if self._shutdown is not None:
+            self._shutdown.pending.discard(name)
+        self._forget_history_later(name)
+        actions.append(Forget(name))
 
     def _step_ghost(
         self, name: Namespec, fact: StepFact, now: Instant, actions: list[Action]

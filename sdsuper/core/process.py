@@ -45,6 +45,13 @@ be done; start and stop are refused until the child is reaped. A shutdown tries 
 waits stopwaitsecs (at least 2 s) for the reap, then goes on without: an unkillable child
 must not keep the machine from going down.
 
+*Another configuration.* `Reconfigured` changes no state, whatever it brings. Options are read when
+they are needed, so the next exit is judged by the new ones. What is waited for moves with the
+option that it follows from: the end of startsecs counts from `Spawned`, and a bound
+(start_timeout, stopwaitsecs) is put off, or comes sooner, by as much as the option has
+changed; it may be over at once. A retry that is due comes when it was due, even where startretries
+is lower by now.
+
 *Shutdown.* `ShutdownBegan` takes away the wish to be up, so that nothing is started any
 more, and `ShutdownReached` stops the process when its turn has come.
 """
@@ -57,12 +64,22 @@ from typing import Any, assert_never
 
 from sdsuper.config.model import Containment, ProcessConfig
 from sdsuper.core import events
-from sdsuper.core.actions import Action, EndStrays, Log, Publish, Purpose, SendSignal, Spawn
+from sdsuper.core.actions import (
+    Action,
+    EndStrays,
+    Log,
+    Publish,
+    Purpose,
+    Reconfigure,
+    SendSignal,
+    Spawn,
+)
 from sdsuper.core.facts import (
     Cleared,
     DeadlinePassed,
     Exited,
     Notified,
+    Reconfigured,
     ShutdownBegan,
     ShutdownReached,
     SignalFailed,
@@ -259,6 +276,8 @@ def step(
         case DeadlinePassed():
             if process.deadline is not None and process.deadline <= now.mono:
                 _deadline_passed(turn)
+        case Reconfigured(config=config):
+            _reconfigured(turn, config)
         case ShutdownBegan(by=by):
             _shutdown_began(turn, by)
         case ShutdownReached(by=by):
@@ -892,6 +911,45 @@ def _lose_patience_with_strays(turn: _Turn) -> None:
         f"cannot end what {turn.process.name.process} left behind; "
         "it is not started again while that is alive",
     )
+
+
+# --- another configuration ----------------------------------------------------------------------
+
+
+def _reconfigured(turn: _Turn, config: ProcessConfig) -> None:
+    before = turn.process
+    turn.change(config=config)
+    turn.change(deadline=_due_by_now(before, turn.process))
+    turn.urgent.append(Reconfigure(before.name, config))
+
+
+def _due_by_now(before: Process, after: Process) -> float | None:
+    """Return the deadline of a process that has another configuration than before."""
+    due, old, new = before.deadline, before.config, after.config
+    stopwaitsecs = max(0, new.stopwaitsecs) - max(0, old.stopwaitsecs)
+    if not after.pid or after.killed is not None:
+        return due  # what it waits for was decided when that began
+    match after.state:
+        case ProcessState.STOPPING:
+            return _later(due, stopwaitsecs)
+        case ProcessState.STARTING | ProcessState.RUNNING if after.failing is not None:
+            return _later(due, stopwaitsecs)
+        case ProcessState.RUNNING if after.told.stopping:
+            return _later(due, stopwaitsecs)
+        case ProcessState.STARTING if not new.notify:
+            return _up_at(after)
+        case ProcessState.STARTING if new.start_timeout <= 0:
+            return None
+        case ProcessState.STARTING if due is None and after.spawned is not None:
+            return after.spawned.mono + new.start_timeout
+        case ProcessState.STARTING:
+            return _later(due, new.start_timeout - old.start_timeout)
+        case _:
+            return due
+
+
+def _later(due: float | None, seconds: float) -> float | None:
+    return None if due is None else due + seconds
 
 
 # --- the daemon stops ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ A line that starts with `>` is a fact, one that starts with `#` is a comment; ev
 the answer, written by the core (`SDSUPER_REWRITE=1 pytest tests/unit/core`) and reviewed as a diff.
 
     > [+SECONDS] group NAME [priority=N]: PROCESS [OPTION=VALUE ...]; PROCESS ...
+    > [+SECONDS] change NAME [priority=N] [start=PROCESS,...]: PROCESS [OPTION=VALUE ...]; ...
     > [+SECONDS] remove GROUP | daemon-started | shutdown | restart | look
     > [+SECONDS] start NAME | stop NAME | signal NAME NUMBER, all with [by METHOD]
     > [+SECONDS] spawned NAME #INVOCATION PID | spawn-failed NAME #INVOCATION TEXT
@@ -28,6 +29,7 @@ from sdsuper.core.actions import (
     Forget,
     Log,
     Publish,
+    Reconfigure,
     SendSignal,
     Spawn,
 )
@@ -39,6 +41,7 @@ from sdsuper.core.facts import (
     Exited,
     Fact,
     GroupAdded,
+    GroupChanged,
     GroupRemoved,
     Notified,
     RestartRequested,
@@ -125,6 +128,10 @@ def _fact(words: list[str]) -> Fact:
     verb, *rest = words
     if verb == "group":
         return GroupAdded(_group(" ".join(rest)))
+    if verb == "change":
+        head, _, body = " ".join(rest).partition(":")
+        head, _, start = head.partition(" start=")
+        return GroupChanged(_group(f"{head}:{body}"), frozenset(start.split(",")))
     if verb == "remove":
         return GroupRemoved(rest[0])
     if not rest:
@@ -212,6 +219,8 @@ def shown(action: Action) -> str:
             return f"publish {event.eventname} {event.payload()!r}"
         case Log(level, message):
             return f"log {level.name} {message}"
+        case Reconfigure(name):
+            return f"reconfigure {name}"
         case Forget(name):
             return f"forget {name}"
         case Finish(restart):

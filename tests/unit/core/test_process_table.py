@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from sdsuper.core.actions import EndStrays, Log, Publish, SendSignal, Spawn
+from sdsuper.core.actions import EndStrays, Log, Publish, Reconfigure, SendSignal, Spawn
 from sdsuper.core.facts import (
     Cleared,
     DeadlinePassed,
     Exited,
     Notified,
+    Reconfigured,
     ShutdownBegan,
     ShutdownReached,
     SignalFailed,
@@ -87,6 +88,7 @@ FACTS: dict[str, StepFact] = {
     "says trigger": Notified(A, 1, Notice(trigger=True)),
     "asks for time": Notified(A, 1, Notice(extend=60.0)),
     "deadline": DeadlinePassed(),
+    "reconfigured": Reconfigured(A, process_config("a", startsecs=0, start_timeout=1)),
     "shutdown began": ShutdownBegan(A),
     "shutdown reached": ShutdownReached(A),
 }
@@ -115,6 +117,8 @@ def cell(process: Process, fact: StepFact) -> str:
                 words.append(f"{purpose.value}({signal})")
             case EndStrays():
                 words.append("end-strays")
+            case Reconfigure():
+                words.append("reconfigure")
             case _:
                 assert isinstance(action, Publish | Log)
     return " ".join(words)

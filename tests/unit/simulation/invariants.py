@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from sdsuper.config.model import Autorestart, Containment
@@ -22,6 +23,7 @@ from sdsuper.core.facts import (
     Cleared,
     DeadlinePassed,
     Exited,
+    GroupChanged,
     Notified,
     Spawned,
     SpawnFailed,
@@ -427,6 +429,42 @@ def who_asked_is_remembered(sim: Simulation, turn: Turn) -> None:
             assert stopped is asked or isinstance(turn.fact, Cleared), f"{before}: {past}"
 
 
+def configurations_are_in_force(sim: Simulation, turn: Turn) -> None:
+    """The processes of a group are those of its configuration, each with its own, in order."""
+    for name, group in sim.manager.groups.items():
+        configs = {Namespec(name, each.name): each for each in group.config.processes}
+        assert set(group.names) == set(configs), f"{group.names} of {name}"
+        order = [configs[each].priority for each in group.names]
+        assert order == sorted(order), f"{order} in {name}"
+        for each in group.names:
+            assert sim.manager.processes[each].config == configs[each], f"{each}"
+    priorities = [group.config.priority for group in sim.manager.groups.values()]
+    assert priorities == sorted(priorities), f"{priorities}"
+
+
+def a_change_disturbs_nothing(sim: Simulation, turn: Turn) -> None:
+    """What lives on under another configuration is what it was, and so is what stays down."""
+    if not isinstance(turn.fact, GroupChanged):
+        return
+    started = {spawn.name for spawn in of(Spawn, turn)}
+    assert not list(of(SendSignal, turn)), f"{turn.actions}"
+    for process in changed(sim, turn):
+        before = turn.before.get(process.name)
+        if before is None or process.name in started or process.held:
+            continue
+        kept = replace(process, config=before.config, deadline=before.deadline)
+        assert kept == before, f"{before} -> {process}"
+
+
+def startsecs_are_those_in_force(sim: Simulation, turn: Turn) -> None:
+    """A child that has to stay up is RUNNING when it has, as startsecs says by now."""
+    for process in changed(sim, turn):
+        waits = process.state is ProcessState.STARTING and process.pid
+        if waits and not process.config.notify and process.failing is None:
+            due = sim.up_since.get(process.invocation, turn.now.mono) + process.config.startsecs
+            assert process.deadline == due, f"{process}"
+
+
 # --- when a kind world has come to rest ---------------------------------------------------------
 
 
@@ -434,12 +472,19 @@ def what_is_wanted_is_reached(sim: Simulation) -> None:
     """What the operator asked for last is so, as far as policy and the world allow."""
     for name, process in sim.manager.processes.items():
         if sim.asked[name] is Wanted.UP:
-            assert is_up_or_may_rest(process), f"wanted up: {process}"
+            policy = sim.policies.get(name)
+            assert is_up_or_may_rest(process, policy), f"wanted up: {process}"
         else:
             assert process.state in STOPPED_STATES, f"wanted down: {process}"
 
 
-def is_up_or_may_rest(process: Process) -> bool:
+def is_up_or_may_rest(process: Process, policy: Autorestart | None) -> bool:
+    """Whether policy and world allow a process to be as it is.
+
+    Args:
+        process: It was asked to be up.
+        policy: What autorestart said when it ended by itself last.
+    """
     match process.state:
         case ProcessState.RUNNING | ProcessState.FATAL | ProcessState.UNKNOWN:
             return True
@@ -449,7 +494,6 @@ def is_up_or_may_rest(process: Process) -> bool:
             return process.held and process.deadline is None
         case ProcessState.EXITED:
             expected = process.last_exit is not None and process.last_exit.expected
-            policy = process.config.autorestart
             return policy is Autorestart.NEVER or (policy is Autorestart.UNEXPECTED and expected)
         case _:
             return False
@@ -516,6 +560,9 @@ AFTER_EACH_FACT: dict[str, Callable[[Simulation, Turn], None]] = {
         history_is_bounded_and_in_order,
         history_tells_the_ends,
         who_asked_is_remembered,
+        configurations_are_in_force,
+        a_change_disturbs_nothing,
+        startsecs_are_those_in_force,
     )
 }
 AT_REST: dict[str, Callable[[Simulation], None]] = {

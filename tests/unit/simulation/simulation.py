@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdsuper.config.model import Autorestart, Containment, GroupConfig, ProcessConfig
 from sdsuper.core.actions import Action, EndStrays, Log, Publish, Purpose, SendSignal, Spawn
-from sdsuper.core.events import ProcessRunning
+from sdsuper.core.events import ProcessExited, ProcessRunning
 from sdsuper.core.facts import (
     DaemonStarted,
     DeadlinePassed,
     Fact,
     GroupAdded,
+    GroupChanged,
     GroupRemoved,
     RestartRequested,
     ShutdownRequested,
@@ -38,6 +40,18 @@ from tests.unit.simulation.world import Delivery, World
 SETTLING_STEPS_MAX = 3000
 """Facts within which a kind world must come to rest; far more than any run needs."""
 
+
+CHANGE_LIVE = (
+    "priority",
+    "autostart",
+    "autorestart",
+    "startsecs",
+    "startretries",
+    "stopwaitsecs",
+    "stopasgroup",
+    "start_timeout",
+)
+"""The options of a random process that may change while it lives."""
 
 SUCCESSION_SHARE = 0.05
 """Of how many facts, handled and carried out, a successor takes over after."""
@@ -112,6 +126,7 @@ class Simulation:
         up_since: When the core was told of a child, by invocation (monotonic seconds).
         killed: When SIGKILL was sent last, by invocation (monotonic seconds).
         lost_patience_at: When the strays of an invocation may be taken for endless.
+        policies: What autorestart said of each process when it ended by itself last.
         reported: When the core said last whom it waits for (monotonic seconds).
     """
 
@@ -127,6 +142,7 @@ class Simulation:
     up_since: dict[int, float] = field(default_factory=dict)
     killed: dict[int, float] = field(default_factory=dict)
     lost_patience_at: dict[int, float] = field(default_factory=dict)
+    policies: dict[Namespec, Autorestart] = field(default_factory=dict)
     reported: float | None = None
     steps: int = 0
 
@@ -244,11 +260,35 @@ class Simulation:
                     up = each.autostart and not self.stopping
                     self.asked[name] = Wanted.UP if up else Wanted.DOWN
                     self.attempts[name] = 0
+            case GroupChanged() if self.may_change(fact):
+                self.note_change(fact)
             case ShutdownRequested() | RestartRequested():
                 self.stopping = True
                 self.asked = dict.fromkeys(self.asked, Wanted.DOWN)
             case _:
                 pass
+
+    def may_change(self, fact: GroupChanged) -> bool:
+        group = self.manager.groups.get(fact.config.name)
+        if group is None or self.stopping:
+            return False
+        kept = {process.name for process in fact.config.processes}
+        gone = [name for name in group.names if name.process not in kept]
+        return all(self.manager.processes[name].state in STOPPED_STATES for name in gone)
+
+    def note_change(self, fact: GroupChanged) -> None:
+        for config in fact.config.processes:
+            name = Namespec(fact.config.name, config.name)
+            known = self.manager.processes.get(name)
+            can_start = known is None or (known.state in STOPPED_STATES - {ProcessState.UNKNOWN})
+            if known is None:
+                self.asked[name] = Wanted.DOWN
+            if can_start and config.name in fact.start and self.manager.whole().started:
+                self.asked[name] = Wanted.UP
+                self.attempts[name] = 0
+            # With fewer retries than there have been, the one that is due comes still.
+            attempts = self.attempts.get(name, 0)
+            self.attempts[name] = min(attempts, max(0, config.startretries))
 
     def remember(self, turn: Turn) -> None:
         """Keep in mind what the core did."""
@@ -258,6 +298,8 @@ class Simulation:
             match action:
                 case Publish(ProcessRunning(process=name)):
                     self.attempts[name] = 0
+                case Publish(ProcessExited(process=name)):
+                    self.policies[name] = turn.before[name].config.autorestart
                 case SendSignal(invocation=invocation, purpose=Purpose.KILL):
                     self.killed[invocation] = turn.now.mono
                 case EndStrays(invocation=invocation, grace=grace):
@@ -285,8 +327,10 @@ class Simulation:
             return SignalRequested(name, self.rng.choice((1, 9, 10, 42)))
         if dice < 0.83:
             return GroupRemoved(name.group)
-        if dice < 0.91:
+        if dice < 0.87:
             return GroupAdded(self.random_group(f"g{self.rng.randint(0, 6)}"))
+        if dice < 0.93:
+            return self.random_change(name.group)
         if dice < 0.98:
             return DeadlinePassed()
         if dice < 0.985:
@@ -298,6 +342,27 @@ class Simulation:
             self.random_process(f"p{index}", name) for index in range(self.rng.randint(0, 3))
         ]
         return group_config(name, *processes, priority=self.rng.choice((-1, 1, 1, 999)))
+
+    def random_change(self, name: str) -> GroupChanged:
+        """Return another configuration of a group, as whoever has compared both sends it."""
+        flip = lambda: self.rng.random() < 0.5  # noqa: E731  said thrice
+        group = self.manager.groups.get(name)
+        members = self.manager.processes
+        processes = []
+        for each in () if group is None else group.names:
+            process = members[each]
+            fresh = self.random_process(each.process, name)
+            if process.state not in STOPPED_STATES or process.pid:
+                options = {key: getattr(fresh, key) for key in CHANGE_LIVE}
+                processes.append(replace(process.config, **options) if flip() else process.config)
+            elif self.rng.random() < 0.8:
+                processes.append(fresh if flip() else process.config)
+        taken = {process.name for process in processes}
+        free = next(f"p{index}" for index in itertools.count() if f"p{index}" not in taken)
+        processes += [self.random_process(free, name)] * flip()
+        start = frozenset(process.name for process in processes if flip())
+        changed = group_config(name, *processes, priority=self.rng.choice((-1, 1, 999)))
+        return GroupChanged(changed, start)
 
     def random_process(self, name: str, group: str) -> ProcessConfig:
         choice = self.rng.choice

@@ -194,6 +194,13 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "history_tells_the_ends": setting(process, "_note_decision", lambda turn, decision: None),
     "who_asked_is_remembered": setting(process, "_note_stop", lambda turn, by: None),
+    "configurations_are_in_force": setting(Manager, "_configure", lambda *_: None),
+    "a_change_disturbs_nothing": setting(
+        process, "_reconfigured", lambda turn, config: turn.change(config=config, backoff=0)
+    ),
+    "startsecs_are_those_in_force": setting(
+        process, "_due_by_now", lambda before, _: before.deadline
+    ),
     "what_is_wanted_is_reached": setting(
         process, "decide", lambda config, end, now: Rest("never restarts")
     ),

@@ -16,7 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from sdsuper.config.model import Containment
-from sdsuper.core.actions import Action, EndStrays, Finish, Forget, Log, Publish, SendSignal, Spawn
+from sdsuper.core.actions import (
+    Action,
+    EndStrays,
+    Finish,
+    Forget,
+    Log,
+    Publish,
+    Reconfigure,
+    SendSignal,
+    Spawn,
+)
 from sdsuper.core.facts import (
     Cleared,
     Exited,
@@ -187,7 +197,7 @@ class World:
                 self.finished.append(restart)
             case Log(message=message):
                 self.logged.append(message)
-            case Publish() | Forget():
+            case Publish() | Reconfigure() | Forget():
                 pass
             case _:
                 assert_never(action)
