@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sdsuper.config.model import GroupConfig, ProcessConfig
@@ -28,6 +28,8 @@ class GroupChange:
         removed: Processes that are gone.
         restart: Processes with a difference that needs a restart.
         live: Processes whose differences can all be applied while they run.
+        restart_options: The options that need one, of all those processes.
+        live_options: The options in which the others differ, or the group.
         group: Whether the group as such differs so that all of it must be made anew: its kind,
             its pool or its sockets.
     """
@@ -36,6 +38,8 @@ class GroupChange:
     removed: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
     live: tuple[str, ...] = ()
+    restart_options: tuple[str, ...] = ()
+    live_options: tuple[str, ...] = ()
     group: bool = False
 
     @property
@@ -113,29 +117,41 @@ def compare_group(old: GroupConfig, new: GroupConfig) -> GroupChange:
     before = {process.name: process for process in old.processes}
     after = {process.name: process for process in new.processes}
     restart, live = [], []
-    for name in after.keys() & before.keys():
-        changed = differences(before[name], after[name])
-        if _needs_restart(before[name], after[name], changed):
+    keys: dict[str, None] = {}
+    live_keys = {} if old.priority == new.priority else {"priority": None}
+    for name, process in after.items():
+        known = before.get(name)
+        if known is None or known == process:
+            continue
+        changed = differences(known, process)
+        if _is_another(known, process) or not _all_live(changed):
             restart.append(name)
+            keys |= dict.fromkeys(each.key for each in changed if each.on_change is not LIVE)
         elif changed:
             live.append(name)
+            live_keys |= dict.fromkeys(each.key for each in changed)
     return GroupChange(
-        added=_ordered(after, after.keys() - before.keys()),
-        removed=_ordered(before, before.keys() - after.keys()),
-        restart=_ordered(after, restart),
-        live=_ordered(after, live),
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        restart=tuple(restart),
+        live=tuple(live),
+        restart_options=tuple(keys),
+        live_options=tuple(live_keys),
         group=_frame(old) != _frame(new),
     )
 
 
-def _needs_restart(old: ProcessConfig, new: ProcessConfig, changed: Iterable[Option]) -> bool:
-    identity = (old.kind, old.group, old.program) != (new.kind, new.group, new.program)
-    return identity or any(option.on_change is not LIVE for option in changed)
+def needs_restart(old: ProcessConfig, new: ProcessConfig) -> bool:
+    """Tell whether two configurations differ in what a process that runs cannot take."""
+    return _is_another(old, new) or not _all_live(differences(old, new))
 
 
-def _ordered(processes: Mapping[str, ProcessConfig], names: Iterable[str]) -> tuple[str, ...]:
-    wanted = set(names)
-    return tuple(name for name in processes if name in wanted)
+def _is_another(old: ProcessConfig, new: ProcessConfig) -> bool:
+    return (old.kind, old.group, old.program) != (new.kind, new.group, new.program)
+
+
+def _all_live(changed: Iterable[Option]) -> bool:
+    return all(option.on_change is LIVE for option in changed)
 
 
 def _frame(group: GroupConfig) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from sdsuper import eventloop
+from sdsuper.config.diff import needs_restart
 from sdsuper.config.model import Containment, DaemonConfig, GroupConfig, ProcessConfig
 from sdsuper.core.actions import (
     Action,
@@ -18,6 +19,7 @@ from sdsuper.core.actions import (
     Log,
     Publish,
     Purpose,
+    Reconfigure,
     SendSignal,
     Spawn,
 )
@@ -283,6 +285,8 @@ class Executor:
                 self._publish(action.event)
             case Log():
                 self._report(action.level, action.message)
+            case Reconfigure():
+                self._reconfigure(action.name, action.config)
             case Forget():
                 self._forget(action.name)
             case Finish():
@@ -297,6 +301,42 @@ class Executor:
             self._prepare(Namespec(group.name, process.name), process)
         self._fcgi.add(group)
 
+    def prepare_change(self, before: GroupConfig, after: GroupConfig) -> None:
+        """Set up what an active group is given that is about to have another configuration.
+
+        What is new in it gets what it needs. Sockets of programs that are to have others are
+        closed, which nobody uses: their processes are down.
+        """
+        self._resources.require(after)
+        configs = {process.name: process for process in after.processes}
+        for old in before.processes:
+            new = configs.get(old.name)
+            if new is None or (old.sockets, old.user) != (new.sockets, new.user):
+                self._listening.release(Namespec(before.name, old.name))
+        known = {process.name for process in before.processes}
+        for name in configs.keys() - known:
+            self._prepare(Namespec(after.name, name), configs[name])
+        self._fcgi.add(after, adopted=True)
+
+    def _reconfigure(self, name: Namespec, config: ProcessConfig) -> None:
+        outlets = self._outlets[name]
+        if needs_restart(outlets.config, config):  # it is down
+            self._let_go(name)
+            self._prepare(name, config)
+            return
+        self._listening.claim(name, config)
+        outlets.reconfigure(config)
+        self._limit_what_lives(name, config)
+        invocation = self._by_name.get(name)
+        if invocation is None:
+            return
+        if invocation.memory is None:
+            invocation.memory = self._count_memory(name, config, invocation.cgroup)
+            self._know(invocation)
+        else:
+            invocation.memory.reconfigure(config.limits)
+        self._record(invocation)
+
     def _prepare(
         self, name: Namespec, config: ProcessConfig, held: HeldOutlets | None = None
     ) -> None:
@@ -307,8 +347,11 @@ class Executor:
         self._limit_what_lives(name, config)
 
     def _outlets_held(self, outlets: Outlets) -> None:
-        key = HELD + key_of(outlets.name)
-        self._keeper.changed(key, lambda: HELD_CODEC.encode(outlets.held()))
+        if self._outlets.get(outlets.name) is outlets:
+            key = HELD + key_of(outlets.name)
+            self._keeper.changed(key, lambda: HELD_CODEC.encode(outlets.held()))
+        else:
+            self._some_forgotten = True
 
     def _make_outlets(
         self, name: Namespec, config: ProcessConfig, held: HeldOutlets | None
@@ -327,7 +370,7 @@ class Executor:
         return outlets
 
     def _limit_what_lives(self, name: Namespec, config: ProcessConfig) -> None:
-        """Write the limits of a process that an earlier daemon started."""
+        """Write the limits of a process that may live already."""
         contained = config.containment is Containment.TREE
         cgroup = self._cgroups.cgroup(name, contained=contained) if self._cgroups else None
         if cgroup is None or not cgroup.exists():
@@ -1031,10 +1074,14 @@ class Executor:
     def _forget(self, name: Namespec) -> None:
         self._listening.release(name)
         self._fcgi.forget(name)
+        self.last_output.forget(name)
+        self._let_go(name)
+
+    def _let_go(self, name: Namespec) -> None:
+        """Let go of what a process has used that is down."""
         outlets = self._outlets.pop(name)
         outlets.release()
         self.readback.forget(name)
-        self.last_output.forget(name)
         self._detached = [each for each in (*self._detached, outlets) if not each.idle]
         self._keeper.gone(HELD + key_of(name))
         self._some_forgotten = True

@@ -24,6 +24,7 @@ from sdsuper.core.facts import (
     DeadlinePassed,
     Fact,
     GroupAdded,
+    GroupChanged,
     GroupRemoved,
     RestartRequested,
     ShutdownRequested,
@@ -106,8 +107,9 @@ class Daemon:
         keeper: Takes what a successor needs.
         command: How a successor is started.
         incarnation: Which daemon this is of those that had these programs.
-        updating: Held while groups are replaced: a second update at the same time would take for
-            stopped what the first one is about to start again.
+        updates: Held by an update of groups: a second one at the same time would take for stopped
+            what the first one is about to start again.
+        updating: Held by one that nobody could go on with: it alone knows what was up.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Daemon:
         self.log = log
         self.server_url = server_url
         self.on_reopen: list[Callable[[], None]] = []
+        self.updates = eventloop.Lock()
         self.updating = eventloop.Lock()
         self._source = source
         self._facts: deque[Fact] = deque()
@@ -477,6 +480,25 @@ class Daemon:
         self.pools.add(config)
         self._executor.prepare(config)
         self.submit(GroupAdded(config, start, by))
+        self.service.groups_changed()
+
+    def change_group(
+        self, config: GroupConfig, start: frozenset[str] = frozenset(), by: Requester = DAEMON
+    ) -> None:
+        """Give an active group another configuration of the same frame (`GroupChange.group`).
+
+        What it no longer has, and what differs by more than a process that runs can take, must be
+        in STOPPED_STATES; everything else goes on as it is.
+
+        Args:
+            config: The new one.
+            start: The names of the processes to start.
+            by: Who asked for it.
+        """
+        before = self.manager.groups[config.name].config
+        self._executor.prepare_change(before, config)
+        self.pools.change(config)
+        self.submit(GroupChanged(config, start, by))
         self.service.groups_changed()
 
     def remove_group(self, name: str) -> None:

@@ -190,6 +190,23 @@ class Outlets:
     def _channel(self, name: ChannelName) -> Channel | None:
         return next((each for each in self._channels if each.channel == name), None)
 
+    def reconfigure(self, config: ProcessConfig) -> None:
+        """Go on with a configuration whose differences a running process can take.
+
+        A rate that is another begins anew; what the old one has suppressed is told.
+        """
+        before, self.config = self.config, config
+        if (before.log_rate, before.priority_pattern) != (config.log_rate, config.priority_pattern):
+            if self._shared.rate is not None:
+                self._shared.rate.tell()
+            self._shared = _shared(self.name, config)
+        configs = self._configs
+        for channel in self._channels:
+            channel.reconfigure(configs[channel.channel], self._shared)
+        for pipe in self._pipes:
+            pipe.reader.reconfigure(*self._hooks(pipe.channel, pipe.pid, raw=pipe.reader.raw))
+        self._tell_held()
+
     def _make_channels(self) -> None:
         holds = self._holds  # one for all
         for channel, config in self._configs.items():
@@ -370,15 +387,13 @@ class Outlets:
     ) -> Pipe:
         fed = self._channel(channel)
         assert fed is not None
-        config = fed.config
-        tells = config.events_enabled or self._echo
-        captures = config.capture_maxbytes and on_raw is None
+        on_log, on_capture = self._hooks(fed, pid, raw=on_raw is not None)
         key = pipe_key(number, channel)
         reader = Reader(
             fd,
             fed,
-            on_log=self._on_log(channel, pid, raw=on_raw is not None) if tells else None,
-            on_capture=self._on_capture(channel, pid) if captures else None,
+            on_log=on_log,
+            on_capture=on_capture,
             on_raw=on_raw,
             key=key,
             on_held=fed.on_held,
@@ -391,6 +406,18 @@ class Outlets:
     def _watch(self, pipe: Pipe) -> None:
         # Not `self._readable`: each program would have some more of them for as long as it lives.
         eventloop.get_running_loop().add_reader(pipe.fd, Outlets._readable, self, pipe)
+
+    def _hooks(
+        self, channel: Channel, pid: int, *, raw: bool
+    ) -> tuple[Callable[[bytes], None] | None, Callable[[bytes], None] | None]:
+        """Return who is told of what a pipe of this channel brings, and of what is captured."""
+        name, config = channel.channel, channel.config
+        tells = config.events_enabled or self._echo
+        captures = config.capture_maxbytes > 0 and not raw
+        return (
+            self._on_log(name, pid, raw=raw) if tells else None,
+            self._on_capture(name, pid) if captures else None,
+        )
 
     def _on_log(self, channel: ChannelName, pid: int, *, raw: bool) -> Callable[[bytes], None]:
         config, (log_event, _) = self._configs[channel], _EVENTS[channel]

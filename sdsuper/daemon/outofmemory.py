@@ -86,6 +86,11 @@ class MemoryCount:
             self.known = known if known.kills <= self.known.kills else Kills(0, 0)
         self._killed_at: float | None = None
 
+    def reconfigure(self, limits: LimitsConfig) -> None:
+        """Tell of other limits from now on."""
+        self.look()
+        self._limits = limits
+
     def look(self) -> None:
         """Tell what has been killed since the last look."""
         now = self._read()

@@ -245,6 +245,18 @@ class EventPools:
             )
         self._arm_ticks()
 
+    def change(self, group: GroupConfig) -> None:
+        """Serve a group whose processes are others by now, as the pool that it was."""
+        served = self._pools.get(group.name)
+        if served is None:
+            return
+        before = served.members
+        names = [Namespec(group.name, each.name) for each in group.processes]
+        served.members = {name: before.get(name) or Member(name) for name in names}
+        for name in before.keys() - served.members.keys():
+            self._reject(served, before[name])  # one that could not be ended may have had an event
+        self._record(served)
+
     def _find_handler(self, name: str, spec: str) -> Handler:
         if spec == DEFAULT_HANDLER:
             return default_handler

@@ -98,6 +98,17 @@ class Channel:
         self.on_held: Callable[[], None] | None = None
         self._failing: dict[str, int] | None = None  # target -> bytes lost since it fails
 
+    def reconfigure(self, config: ChannelConfig, shared: Shared) -> None:
+        """Go on with other settings, but for where the output goes.
+
+        Args:
+            config: What is configured for it.
+            shared: What it shares with the other channel.
+        """
+        self.config = config
+        for sink in self._sinks:
+            sink.reconfigure(config, shared.pattern, shared.rate)
+
     def attribute(self, pid: int, invocation: str) -> None:
         """Say whose output comes from now on.
 

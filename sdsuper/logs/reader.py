@@ -129,24 +129,62 @@ class Reader:
         self._capacity = _PIPE_BYTES
         self._may_enlarge = True
         self._channel = channel
-        self._on_log = on_log
-        self._on_capture = on_capture
         self._on_raw = on_raw
-        captures = on_capture is not None and channel.config.capture_maxbytes > 0
-        self._splitter = CaptureSplitter() if captures else None
-        self._captured = CaptureBuffer(channel.config.capture_maxbytes) if captures else _UNUSED
+        self._splitter: CaptureSplitter | None = None
+        self._captured = _UNUSED
         self._stripper = AnsiStripper() if channel.strip_ansi else None
         self._last = Part.LOGGED
-        hooks = on_log or on_raw
-        self._plain = not captures and self._stripper is None and hooks is None
+        self._use(on_log, on_capture)
         self._key = key
         self._stage = stage
         self._staged = False
         self._is_pipe = True
         self._on_held = on_held
         self._held = channel.holding  # bytes, after the latest chunk
+
+    def _use(
+        self, on_log: Callable[[bytes], None] | None, on_capture: Callable[[bytes], None] | None
+    ) -> None:
+        self._on_log = on_log
+        self._on_capture = on_capture
+        most = 0 if on_capture is None else max(0, self._channel.config.capture_maxbytes)
+        if most and self._splitter is None:
+            self._splitter = CaptureSplitter()
+        elif not most:
+            self._splitter = None
+        begun = self._captured.held
+        self._captured = CaptureBuffer(most) if most else _UNUSED
+        if most:
+            self._captured.add(begun)
+        hooks = on_log or self._on_raw
+        self._plain = self._splitter is None and self._stripper is None and hooks is None
         # Whether a chunk may leave something behind that the files do not show.
-        self._keeps = not self._plain or channel.keeps
+        self._keeps = not self._plain or self._channel.keeps
+
+    def reconfigure(
+        self, on_log: Callable[[bytes], None] | None, on_capture: Callable[[bytes], None] | None
+    ) -> None:
+        """Follow the configuration of the channel, which is another by now.
+
+        Where nothing is captured any more, what was captured of a message is dropped, and what may
+        have been the beginning of a token is logged.
+
+        Args:
+            on_log: As for the constructor.
+            on_capture: As for the constructor.
+        """
+        if self._splitter is not None and on_capture is None:
+            self._take_pieces(self._splitter.flush())
+            if self._last is Part.CAPTURED:
+                self._end_part()
+                self._last = Part.LOGGED
+            self._captured.take()
+        self._use(on_log, on_capture)
+
+    @property
+    def raw(self) -> bool:
+        """Whether somebody gets what was read as it was read."""
+        return self._on_raw is not None
 
     def read_ready(self) -> bool:
         """Read and log what is there, up to a bound. Returns False at the end of the stream."""

@@ -31,6 +31,11 @@ class Sink(Protocol):
     keeps: bool
     on_sent: Callable[[], None] | None
 
+    def reconfigure(
+        self, config: ChannelConfig, pattern: re.Pattern[bytes] | None, rate: LogRate | None
+    ) -> None:
+        """Go on with other settings; see `Shared` for those of both channels."""
+
     @property
     def position(self) -> int:
         """Bytes in the file that it appends to, 0 where there is none."""

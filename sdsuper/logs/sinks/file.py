@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 
+from sdsuper.config.model import ChannelConfig
 from sdsuper.logs.files import OPEN_FILES, STALLED_BYTES, LogFile, OpenFiles, truncate_at
 from sdsuper.logs.held import HeldSink
 from sdsuper.logs.outlet import names_descriptor
+from sdsuper.logs.rate import LogRate
 from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
@@ -46,6 +49,13 @@ class FileSink:
         self._private = private
         self._files = files
         self._file: LogFile | None = None
+
+    def reconfigure(
+        self, config: ChannelConfig, pattern: re.Pattern[bytes] | None, rate: LogRate | None
+    ) -> None:
+        """Rotate by other numbers, from the next record on."""
+        self._maxbytes = config.logfile_maxbytes
+        self._backups = config.logfile_backups
 
     def open(self) -> None:
         """Open it; when it is open, make sure that it is still the file of that name.

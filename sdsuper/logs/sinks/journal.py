@@ -74,6 +74,7 @@ class JournalSink:
     ) -> None:
         self._origin = origin
         self._journal = journal
+        self._pattern = pattern
         self._levels = _Levels(config.priority, pattern, self._pattern_is_slow)
         self._waits = config.journal_full is JournalFull.WAIT
         self._rate = rate
@@ -84,6 +85,37 @@ class JournalSink:
         self._behind = False
         self._torn = False
         self.on_sent: Callable[[], None] | None = None
+
+    def reconfigure(
+        self, config: ChannelConfig, pattern: re.Pattern[bytes] | None, rate: LogRate | None
+    ) -> None:
+        """Go on with other settings: lines that are not sent yet get their priority by them.
+
+        A rate counts lines that begin from now on. A pattern that was too slow stays out of use
+        until there is another.
+        """
+        self._levels.default = _PRIORITY_FIELDS[config.priority]
+        if pattern != self._pattern:
+            self._pattern = self._levels.pattern = pattern
+        self._waits = config.journal_full is JournalFull.WAIT
+        if rate is self._rate:
+            return
+        self._rate = rate
+        passes = self._begun_line_passes()
+        self._filter = None
+        if rate is not None or passes is False:
+            self._filter = LineFilter(lambda: rate is None or rate.admit(self._origin))
+            self._filter.passes = passes
+
+    def _begun_line_passes(self) -> bool | None:
+        """Whether the line that has begun is sent, None where none has."""
+        if self._filter is not None:
+            return self._filter.passes
+        last = self._stretches[-1] if self._stretches else None
+        if last is None or last.ended is not None:
+            return None
+        begun = last.data and not last.data.endswith(b"\n")
+        return True if begun or last.line_priority is not None else None
 
     def open(self) -> None:
         """Do nothing: the socket is connected when there is a line; nobody has to listen."""
@@ -252,36 +284,40 @@ class _Levels:
         default: The priority of lines that do not say.
         pattern: Finds the level of a line.
         on_slow: Called when it is used no more.
+
+    Attributes:
+        default: The field that says that priority.
+        pattern: The pattern in use, None for none.
     """
 
-    __slots__ = ("_default", "_on_slow", "_pattern")
+    __slots__ = ("_on_slow", "default", "pattern")
 
     def __init__(
         self, default: int, pattern: re.Pattern[bytes] | None, on_slow: Callable[[], None]
     ) -> None:
-        self._default = _PRIORITY_FIELDS[default]
-        self._pattern = pattern
+        self.default = _PRIORITY_FIELDS[default]
+        self.pattern = pattern
         self._on_slow = on_slow
 
     def split(self, line: bytes) -> tuple[bytes, bytes]:
         """Return the field, and the line without the prefix that may have said it."""
         if line.startswith(b"<") and (prefix := _PRIORITY_PREFIX.match(line)):
             return _PRIORITY_FIELDS[int(prefix[1])], line[prefix.end() :]
-        if self._pattern is None:
-            return self._default, line
+        if self.pattern is None:
+            return self.default, line
         begun = time.monotonic()
-        found = self._pattern.search(line, 0, PATTERN_BYTES)
+        found = self.pattern.search(line, 0, PATTERN_BYTES)
         if time.monotonic() - begun > _SLOW_S:
-            self._try_again(self._pattern, line)
+            self._try_again(self.pattern, line)
         number = None if found is None else LEVELS.get((found[LEVEL_GROUP] or b"").lower())
-        return self._default if number is None else _PRIORITY_FIELDS[number], line
+        return self.default if number is None else _PRIORITY_FIELDS[number], line
 
     def _try_again(self, pattern: re.Pattern[bytes], line: bytes) -> None:
         """Find out whether a pattern was slow, and not the machine busy with something else."""
         begun = time.thread_time()
         pattern.search(line, 0, PATTERN_BYTES)
         if time.thread_time() - begun > _SLOW_S:
-            self._pattern = None
+            self.pattern = None
             self._on_slow()
 
 

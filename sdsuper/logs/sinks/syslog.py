@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Callable
 
+from sdsuper.config.model import ChannelConfig
 from sdsuper.logs.held import HeldSink
 from sdsuper.logs.lines import LineSplitter
+from sdsuper.logs.rate import LogRate
 from sdsuper.logs.stage import Stage
 from sdsuper.logs.trouble import Data, Trouble
 
@@ -138,6 +141,11 @@ class SyslogSink:
 
     def catch_up(self) -> None:
         """Do nothing: it never stalls."""
+
+    def reconfigure(
+        self, config: ChannelConfig, pattern: re.Pattern[bytes] | None, rate: LogRate | None
+    ) -> None:
+        """Do nothing: there is nothing to set."""
 
     def reopen(self) -> None:
         """Do nothing: there is nothing to rotate."""

@@ -104,14 +104,20 @@ def test_what_a_change_must_disturb() -> None:
     )
     change = compare_group(old, new)
     assert change == GroupChange(
-        added=("new",), removed=("gone",), restart=("hard",), live=("live",), group=False
+        added=("new",),
+        removed=("gone",),
+        restart=("hard",),
+        live=("live",),
+        restart_options=("command",),
+        live_options=("startsecs", "stdout_logfile_maxbytes"),
+        group=False,
     )
     assert not change.only_live
 
 
 def test_a_change_that_disturbs_nothing() -> None:
     change = compare_group(group(process()), group(process(autostart=False), priority=7))
-    assert change == GroupChange(live=("p",))
+    assert change == GroupChange(live=("p",), live_options=("priority", "autostart"))
     assert change.only_live
 
 

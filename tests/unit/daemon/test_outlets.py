@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sdsuper import eventloop
-from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig
-from sdsuper.core.events import Event, ProcessCommunicationStdout
+from sdsuper.config.model import ChannelConfig, DaemonConfig, Location, ProcessConfig, Rate
+from sdsuper.core.events import Event, ProcessCommunicationStdout, ProcessLogStdout
 from sdsuper.daemon.outlets import Outlets, pipe_key
 from sdsuper.daemon.pacing import Pacer
 from sdsuper.logs.auto import clean_auto_logs
@@ -244,3 +244,68 @@ def test_nothing_stays_open_where_no_pipe_is_left(tmp_path: Path) -> None:
     assert outlets.resume(None, None, 7, "mark", number=NUMBER) == []
     assert outlets.idle
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_other_settings_take_effect_in_the_midst_of_everything(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    plane = Plane(tmp_path, logfile=str(log), capture_maxbytes=100)
+
+    def settings(**stdout: object) -> ProcessConfig:
+        return replace(plane.config, stdout=ChannelConfig(logfile=str(log), **stdout))  # type: ignore[arg-type]
+
+    async def work() -> None:
+        outlets = plane.outlets()
+        outlets.open()
+        stdout, end = os.pipe()
+        (pipe,) = outlets.connect(stdout, None, 7, "mark", number=NUMBER)
+
+        def say(data: bytes) -> None:
+            os.write(end, data)
+            outlets.drain(pipe)
+
+        say(b"a" + CAPTURE_BEGIN + b"12345")
+        outlets.reconfigure(settings(capture_maxbytes=4, events_enabled=True))
+        say(b"67" + CAPTURE_END + b"b")
+        assert plane.events == [
+            ProcessLogStdout(NAME, 7, b"67"),
+            ProcessCommunicationStdout(NAME, 7, b"4567"),
+            ProcessLogStdout(NAME, 7, b"b"),
+        ]
+        say(CAPTURE_BEGIN + b"lost" + CAPTURE_END[:9])
+        outlets.reconfigure(settings())
+        events = len(plane.events)
+        say(CAPTURE_BEGIN[:5])
+        assert len(plane.events) == events
+        outlets.reconfigure(settings(capture_maxbytes=9, logfile_maxbytes=12, logfile_backups=1))
+        assert outlets.config.stdout.logfile_maxbytes == 12
+        say(b"c" + CAPTURE_BEGIN + b"new" + CAPTURE_END)
+        say(CAPTURE_BEGIN[:3])
+        outlets.reconfigure(settings(logfile_maxbytes=12, logfile_backups=1))
+        say(b"d" * 12)
+        os.close(end)
+        outlets.drain(pipe)
+        outlets.close(0.0)
+        assert outlets.held().readers == ()
+
+    in_loop(work)
+    said = b"ab" + CAPTURE_BEGIN[:5] + b"c" + CAPTURE_BEGIN[:3]
+    whole = b"".join(each.read_bytes() for each in (tmp_path / "log.1", log))
+    assert whole == said + b"d" * 12
+    assert log.read_bytes() == b""
+    assert plane.events[-1] == ProcessCommunicationStdout(NAME, 7, b"new")
+
+
+def test_other_limits_of_the_journal_are_for_both_channels(tmp_path: Path) -> None:
+    plane = Plane(tmp_path)
+    outlets = plane.outlets()
+    assert outlets.held().rate is None
+    outlets.reconfigure(replace(plane.config, log_rate=Rate(5, 10)))
+    first = outlets._shared.rate
+    assert first is not None
+    outlets.reconfigure(replace(outlets.config, stopwaitsecs=1))
+    assert outlets._shared.rate is first
+    outlets.reconfigure(replace(outlets.config, log_rate=Rate(6, 10)))
+    assert outlets._shared.rate not in (None, first)
+    outlets.reconfigure(plane.config)
+    assert outlets._shared.rate is None
+    outlets.close(0.0)

@@ -218,6 +218,16 @@ def test_the_limit_that_was_reached_is_told(
         assert len(events.told) == 1
 
 
+def test_a_limit_that_has_changed_is_told_as_it_is(tmp_path: Path) -> None:
+    with Events(tmp_path / "events", LimitsConfig(memory_max=Memory(2**20))) as events:
+        events.write(oom=8, oom_kill=10)  # while the old one was in force
+        events.count.reconfigure(LimitsConfig(memory_max=Memory(2**21)))
+        events.write(oom=9, oom_kill=11)
+        events.count.look()
+        told = "the kernel killed all processes of 'web': memory_max={} was reached"
+        assert events.told == [told.format("1MB"), told.format("2MB")]
+
+
 def test_a_kill_while_the_limit_was_not_reached(tmp_path: Path) -> None:
     with Events(tmp_path / "events", LimitsConfig()) as events:
         events.write(oom=7, oom_kill=10)

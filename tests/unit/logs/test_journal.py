@@ -202,6 +202,43 @@ def test_a_slow_pattern_is_used_no_more(
     assert [entry["PRIORITY"] for entry in map(dict, journald.taken())] == [b"7", b"6", b"6", b"6"]
 
 
+def test_other_settings_are_for_the_lines_to_come(
+    journald: Journald, journal: Journal, origin: Origin
+) -> None:
+    sink = JournalSink(origin, ChannelConfig(priority=5), journal=journal)
+    pattern = parse_level_pattern(r"\[(?P<level>\w+)\]")
+    sink.write(b"[err] one\n[err] tw")
+    sink.reconfigure(ChannelConfig(priority=4), pattern, None)
+    sink.write(b"o\nthree\n")
+    sink.reconfigure(ChannelConfig(), None, None)
+    sink.write(b"[err] four\n")
+    found = [(entry["MESSAGE"], entry["PRIORITY"]) for entry in map(dict, journald.taken())]
+    assert found == [
+        (b"[err] one", b"5"),
+        (b"[err] two", b"3"),
+        (b"three", b"4"),
+        (b"[err] four", b"6"),
+    ]
+
+
+def test_a_pattern_that_was_too_slow_stays_out_of_use(
+    journald: Journald, journal: Journal, origin: Origin
+) -> None:
+    slow = parse_level_pattern(r"[ab]*a[ab]*b[ab]*(?P<level>[cd])")
+    sink = JournalSink(origin, ChannelConfig(), pattern=slow, journal=journal)
+    sink.write(b"ab" * 80 + b"\n")
+    sink.reconfigure(ChannelConfig(priority=4), slow, None)
+    sink.write(b"aabd\n")
+    assert [entry["PRIORITY"] for entry in map(dict, journald.taken())] == [b"6", b"4"]
+
+
+def test_a_child_waits_for_the_journal_from_now_on(journal: Journal, sink: JournalSink) -> None:
+    sink.write(numbers(20_000))
+    assert not sink.stalled
+    sink.reconfigure(ChannelConfig(journal_full=JournalFull.WAIT), None, None)
+    assert sink.stalled
+
+
 def pieces(journald: Journald) -> list[tuple[int, bytes, bytes | None]]:
     return [
         (len(entry["MESSAGE"]), entry["PRIORITY"], entry.get("SDSUPER_LINE_BREAK"))

@@ -188,3 +188,16 @@ def test_a_journal_that_is_stuck_is_told_later_and_once() -> None:
     assert bench.journal.flush()
     assert bench.journal.told()[2:] == [b"Suppressed 2 messages of web_0 (log_rate=2/10s)"]
     assert bench.journal.idle
+
+
+def test_another_rate_cuts_no_line() -> None:
+    bench = Bench()
+    fresh = LogRate(Rate(1, 10), Origin("web_0"), bench.journal, lambda: bench.now)
+    bench.out.write(b"1\n2\n3, refu")
+    bench.out.reconfigure(ChannelConfig(), None, None)  # all may pass from the next line on
+    bench.out.write(b"sed\n4\n5, beg")
+    bench.out.reconfigure(ChannelConfig(), None, fresh)
+    bench.out.write(b"un\n6\n7\n")
+    bench.out.reconfigure(ChannelConfig(), None, None)
+    bench.out.write(b"8\n")
+    assert bench.journal.told() == [b"1", b"2", b"4", b"5, begun", b"6", b"8"]
