@@ -70,10 +70,41 @@ The column *Names* below says which options know more than the first three.
 ## Sections
 
 The column *Change* tells what a changed value asks of a process that runs: nothing where it is
-*live*, else a restart. `update` makes no use of that yet: like Supervisor's it stops and starts
-every group in which anything has changed.
+*live*, else a restart. `update` restarts just the processes that it must, see
+[what an update disturbs](#what-an-update-disturbs). The options of the pool of an `eventlistener`
+and of the socket of an `fcgi-program` concern all processes of the group.
 
 {sections}
+
+## What an update disturbs
+
+`sdsuperctl update` reads the files again, and applies all of it or, where they do not load,
+nothing. `update --dry-run` tells what would restart, and for which option; `reread` names the
+groups alone, as Supervisor's does.
+
+- What has not changed is not touched: a process that runs goes on, one that was stopped by hand
+  stays down.
+- **Live** options are in force at once, for the process as it runs: pid, uptime, retries and
+  history stay what they were. The log has a line; no event is published. What has gone out
+  already is not called back: a rate counts lines from then on, and output that was being captured
+  when capture was switched off is dropped.
+- What is being waited for follows its option. `startsecs` count from the start; `start_timeout`
+  and `stopwaitsecs` end later, or sooner, by as much as they have changed, so that a lower one
+  may be over at once, for a stop that is under way too. A retry that is due comes still with
+  fewer `startretries`. `autorestart` and `exitcodes` judge the next exit, not the last one.
+- `memory_max` below what is in use makes the kernel take memory back, and kill where it cannot.
+  With limits of a kind that no program had before, the kernel counts what is used from then on.
+- Where the group goes on, its processes come and go one by one: with `numprocs` 3 to 5 the three
+  stay. Those whose other options have changed stop, all that must at the same time, and start
+  again; the others of their group go on.
+- A group all of whose processes have to stop is taken out and in again, as Supervisor does it:
+  with its events, and its sockets closed for a moment.
+- What had to stop starts again if `autostart` says so, whatever was done by hand. So do changed
+  processes that are FATAL, and those that are down and whose `autostart` was switched on. With
+  `update --keep` all that was up, by whatever hand, is up again, and what was down stays down.
+
+Supervisor's own `supervisorctl` stops and starts whole groups by calls of its own; with this
+daemon, too. SIGHUP and `reload` restart everything, as they always did.
 """
 
 

@@ -81,7 +81,7 @@ _sdsuperctl() {
     pid) kinds='@names all' ;;
     avail) kinds='' ;;
     reread) kinds='' ;;
-    update) kinds='all @groups --keep' ;;
+    update) kinds='all @groups --keep --dry-run' ;;
     add) kinds='@groups' ;;
     remove) kinds='@groups' ;;
     tail) kinds='@names stdout stderr -f' ;;

@@ -571,8 +571,11 @@ def decided(theirs: Answer) -> Answer:
     - Commands that call no server beforehand say in words too that there is none.
     - A log that cannot be followed is a failure to scripts too.
     - The logs of a group can be cleared.
+    - An update leaves alone what goes on as it is: a group that grows does not stop.
     """
     stdout = theirs.stdout
+    if theirs.key.startswith("update") and "multi: updated" in stdout:
+        return theirs._replace(stdout=stdout.replace("multi: stopped\n", ""))
     if stdout.startswith(LOGIN_NEEDED):
         return theirs._replace(stdout=LOGIN_NEEDED)
     if theirs.key == "update" and (fault := re.match(r".*<Fault 92: \"(.*)\">: file", stdout)):

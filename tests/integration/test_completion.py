@@ -85,7 +85,7 @@ def test_names_of_the_processes_that_are_there(daemon: Daemon) -> None:
     assert offered(f"{client} stop w") == ["web", "worker:worker_0", "worker:worker_1", "worker:*"]
     assert offered(f"{client} stop web d") == ["down"]
     assert offered(f"{client} signal HUP web") == ["web"]
-    assert offered(f"{client} update ") == ["all", "down", "web", "worker", "--keep"]
+    assert offered(f"{client} update ") == ["all", "down", "web", "worker", "--keep", "--dry-run"]
     assert offered(f"{client} tail -f web std") == ["stdout", "stderr"]
 
 
@@ -97,7 +97,7 @@ def test_what_stands_before_a_colon_is_not_said_twice(daemon: Daemon) -> None:
 
 def test_without_a_daemon_its_errors_are_not_offered() -> None:
     assert offered("sdsuperctl -s unix:///no/such stop ") == ["all"]
-    assert offered("sdsuperctl -s http://127.0.0.1:1 update ") == ["all", "--keep"]
+    assert offered("sdsuperctl -s http://127.0.0.1:1 update ") == ["all", "--keep", "--dry-run"]
 
 
 def test_the_daemons_own_command() -> None:

@@ -283,7 +283,7 @@ def test_a_start_that_an_operator_holds_up_gets_no_more_time(
     daemon.ctl("stop", "web")
     told = systemd.hear_until("the start waits for")
     assert told == "STATUS=0 running, 1 stopped; the start waits for web"
-    daemon.write(slow_cat("web", 0))
+    daemon.write(slow_cat("web", 0).replace("=cat", "=cat -u"))
     daemon.ctl("update")
     systemd.hear_until("READY=1")
 

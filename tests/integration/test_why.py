@@ -121,9 +121,9 @@ def test_a_change_that_update_applies_keeps_the_history(start_daemon: StartDaemo
     daemon.ctl("update")
     daemon.wait_state("p", "RUNNING")
     told = found(daemon, "p")
-    assert told["started_by"]["what"] == "supervisor.addProcessGroup"
+    assert told["started_by"]["what"] == "sdsuper.updateGroups"
     (past,) = told["invocations"]
-    assert past["stopped_by"]["what"] == "supervisor.stopProcessGroup"
+    assert past["stopped_by"]["what"] == "sdsuper.updateGroups"
 
 
 def test_names_that_nobody_has(daemon: Daemon) -> None:

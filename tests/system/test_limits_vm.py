@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.system.tree import CONFIG as CONFIGURATION
 from tests.system.tree import install
 from tests.system.vm import VirtualMachine
 
@@ -182,6 +183,35 @@ def test_with_continue_the_others_go_on(machine: VirtualMachine) -> None:
     told = "the kernel killed a process of 'prefork': memory_max=32MB was reached"
     machine.wait(lambda: told in machine.journal(UNIT), "it is told")
     assert pid_of(machine, "prefork") == before
+
+
+def updated(machine: VirtualMachine, *changes: tuple[str, str]) -> str:
+    """Change what is written, apply it, and return what was told."""
+    script = ";".join(f"s/^{old}$/{new}/" for old, new in changes)
+    machine.run("sed", "-i", script, CONFIGURATION)
+    return machine.run("sdsuperctl", "update").stdout
+
+
+def test_an_update_changes_the_limits_of_what_runs(machine: VirtualMachine) -> None:
+    before = [pid_of(machine, name) for name in ("busy", "share")]
+    changes = [
+        ("cpu_quota=10%", "cpu_quota=20%"),
+        ("memory_max=50%", "memory_max=40M"),
+        ("memory_high=30M", "pids_max=9"),
+    ]
+    told = (
+        "busy: changed in place (cpu_quota)\n"
+        "share: changed in place (memory_max, memory_high, pids_max)\n"
+    )
+    assert updated(machine, *changes) == told
+    found = values(machine)
+    assert found["busy", "cpu.max"] == "20000 100000"
+    assert found["share", "memory.max"] == str(40 * MIB)
+    assert found["share", "memory.high"] == "max"
+    assert found["share", "pids.max"] == "9"
+    assert updated(machine, *((new, old) for old, new in changes)) == told
+    assert all_hold(machine)
+    assert [pid_of(machine, name) for name in ("busy", "share")] == before
 
 
 def all_hold(machine: VirtualMachine) -> bool:

@@ -67,14 +67,13 @@ def _tell_reread(control: Control, error: Fault, shutting_down: str) -> None:
     ("update", "read the files again and apply what changed, restarting what must be"),
     ("update all", "the same"),
     ("update <group> ...", "apply it for these groups only"),
-    ("update --keep ...", "all groups at once; what was up or down by hand stays so"),
+    ("update --keep ...", "the same; what was up or down by hand stays so"),
+    ("update --dry-run ...", "tell what would be restarted, and what would not; apply nothing"),
     checks=False,
 )
 def update(control: Control, words: list[str]) -> None:
     """Read the configuration again and apply what changed."""
-    keep = words[:1] == ["--keep"]
-    if keep:
-        del words[0]
+    option = words.pop(0) if words[:1] in (["--keep"], ["--dry-run"]) else ""
     try:
         ((added, changed, removed),) = control.call("reloadConfig")
     except Fault as error:
@@ -85,9 +84,16 @@ def update(control: Control, words: list[str]) -> None:
         known = {info["group"] for info in control.call("getAllProcessInfo")} | set(added)
         for name in sorted(wanted - known):
             control.fail(Status.FAILED, f"ERROR: no such group: {name}")
-    if keep:
-        _update_together(control, wanted or {*added, *changed, *removed})
-        return
+    if option:
+        _update_as_one(control, option, wanted or {*added, *changed, *removed})
+    elif not _update_as_one(control, "", wanted or {*added, *changed, *removed}):
+        _update_by_group(control, wanted, added, changed, removed)
+
+
+def _update_by_group(
+    control: Control, wanted: set[str], added: list[str], changed: list[str], removed: list[str]
+) -> None:
+    """Apply what changed with the calls that every supervisord knows."""
     for name in removed:
         if (not wanted or name in wanted) and _take_down(control, name):
             control.print(f"{name}: removed process group")
@@ -101,28 +107,66 @@ def update(control: Control, words: list[str]) -> None:
             control.print(f"{name}: added process group")
 
 
-def _update_together(control: Control, groups: set[str]) -> None:
-    """Let the daemon replace groups at once; say of each what `update` says."""
+def _update_as_one(control: Control, option: str, groups: set[str]) -> bool:
+    """Let the daemon apply what changed, and say what that was; return whether it knows how."""
     if not groups:
-        return
+        return True
+    method = "sdsuper.updateGroups" if option != "--dry-run" else "sdsuper.planUpdate"
+    tell = _tell_update if option != "--dry-run" else _tell_plan
+    params: list[Any] = [sorted(groups)] if option else [sorted(groups), False]
     try:
-        told: Any = control.outlast(
-            lambda: control.client.call("sdsuper.updateGroups", sorted(groups))
-        )
+        changes: Any = control.outlast(lambda: control.client.call(method, *params))
     except Fault as error:
-        if error.code != FaultCode.UNKNOWN_METHOD:
+        if error.code not in (FaultCode.UNKNOWN_METHOD, FaultCode.INCORRECT_PARAMETERS):
             raise
-        control.fail(Status.FAILED, "ERROR: this daemon knows no update --keep")
+        if option:
+            control.fail(Status.FAILED, f"ERROR: this daemon knows no update {option}")
+        return False
+    for each in changes:
+        tell(control, each)
+    return True
+
+
+def _tell_update(control: Control, change: dict[str, Any]) -> None:
+    """Say what became of a group; where all of it has stopped, as Supervisor does."""
+    name, kind = change["name"], change["change"]
+    if kind in ("removed", "changed", "kept"):
+        control.print(f"{name}: stopped")
+    if kind == "kept":
+        control.fail(Status.FAILED, f"{name}: has problems; not removing")
         return
-    for each in told:
-        name, change = each["name"], each["change"]
-        if change != "added":
-            control.print(f"{name}: stopped")
-        if change == "kept":
-            control.fail(Status.FAILED, f"{name}: has problems; not removing")
-        else:
-            done = "updated" if change == "changed" else change
-            control.print(f"{name}: {done} process group")
+    if kind == "updated":
+        for process in (*change["removed"], *change["restarted"]):
+            control.print(f"{name}:{process}: stopped")
+    if kind == "live" or (kind == "updated" and change["live_options"]):
+        control.print(f"{name}: changed in place{_because_of(change['live_options'])}")
+    if kind != "live":
+        done = "updated" if kind == "changed" else kind
+        control.print(f"{name}: {done} process group")
+
+
+def _tell_plan(control: Control, change: dict[str, Any]) -> None:
+    """Say what an update would do with a group, in one line."""
+    name, kind = change["name"], change["change"]
+    if kind in ("added", "removed"):
+        control.print(f"{name}: would be {kind}")
+        return
+    parts = [
+        f"would {verb} {', '.join(names)}{_because_of(options)}"
+        for verb, names, options in (
+            ("remove", change["removed"], []),
+            ("restart", change["restarted"], change["restart_options"]),
+            ("add", change["added"], []),
+        )
+        if names
+    ]
+    if kind == "live" or change["live_options"]:
+        parts.append(f"would change in place{_because_of(change['live_options'])}")
+    control.print(f"{name}: {'; '.join(parts)}")
+
+
+def _because_of(options: list[str]) -> str:
+    return f" ({', '.join(options)})" if options else ""
 
 
 def _take_down(control: Control, group: str) -> bool:

@@ -229,7 +229,7 @@ async def stop_process(daemon: Daemon, name: str, wait: bool = True) -> bool | l
     """
     members = find_members(daemon, name)
     if members is not None:
-        return await _stop_all(daemon, members, wait)
+        return await stop_all(daemon, members, wait)
     pending = _begin_stop(daemon, find_process(daemon, name), name, wait)
     if pending is not None:
         await pending
@@ -247,7 +247,7 @@ async def stop_process_group(daemon: Daemon, name: str, wait: bool = True) -> li
     Returns:
         an array of structs with the keys name, group, status and description
     """
-    return await _stop_all(daemon, find_group(daemon, name), wait)
+    return await stop_all(daemon, find_group(daemon, name), wait)
 
 
 @method("supervisor.stopAllProcesses")
@@ -260,10 +260,10 @@ async def stop_all_processes(daemon: Daemon, wait: bool = True) -> list[object]:
     Returns:
         an array of structs with the keys name, group, status and description
     """
-    return await _stop_all(daemon, _everything(daemon), wait)
+    return await stop_all(daemon, _everything(daemon), wait)
 
 
-async def _stop_all(daemon: Daemon, names: Iterable[Namespec], wait: bool) -> list[object]:
+async def stop_all(daemon: Daemon, names: Iterable[Namespec], wait: bool) -> list[object]:
     """Stop in descending priority; results known at once keep the ascending order."""
     processes = daemon.manager.processes
     chosen = [name for name in names if processes[name].state in RUNNING_STATES]

@@ -31,7 +31,7 @@ def test_bash_reads_it(name: str) -> None:
         ("status", "@names @members"),
         ("signal", "@signals @names @members all"),
         ("tail", "@names stdout stderr -f"),
-        ("update", "all @groups --keep"),
+        ("update", "all @groups --keep --dry-run"),
         ("reload", ""),
         ("help", "@actions"),
         ("version", "--verbose"),

@@ -19,6 +19,7 @@ from sdsuper.core.facts import (
     Exited,
     Fact,
     GroupAdded,
+    GroupChanged,
     GroupRemoved,
     RestartRequested,
     ShutdownRequested,
@@ -95,6 +96,7 @@ class FakeDaemon:
         self.stdin_error: Exception | None = None
         self.changes = Changes()
         self.config_error: Exception | None = None
+        self.updates = eventloop.Lock()
         self.updating = eventloop.Lock()
         self._facts: list[Fact] = []
         self._subscribers: list[tuple[type[Event], Callable[[Event], None]]] = []
@@ -150,6 +152,11 @@ class FakeDaemon:
         self, config: GroupConfig, start: frozenset[str] | None = None, by: Requester = DAEMON
     ) -> None:
         self.submit(GroupAdded(config, start, by))
+
+    def change_group(
+        self, config: GroupConfig, start: frozenset[str] = frozenset(), by: Requester = DAEMON
+    ) -> None:
+        self.submit(GroupChanged(config, start, by))
 
     def remove_group(self, name: str) -> None:
         self.submit(GroupRemoved(name))

@@ -120,6 +120,7 @@ def changed(*stopped: dict[str, Any]) -> dict[str, Any]:
     return {
         "reloadConfig": [[["new"], ["same"], ["gone"]]],
         "getAllProcessInfo": [process("x", "same"), process("gone"), process("idle")],
+        "sdsuper.updateGroups": Fault(FaultCode.UNKNOWN_METHOD),
         "stopProcessGroup": list(stopped),
         "removeProcessGroup": True,
         "addProcessGroup": True,
@@ -152,6 +153,7 @@ def test_update_stops_removes_and_adds_in_that_order() -> None:
     session = Session(changed())
     session.run("update same")
     assert session.client.calls[2:] == [
+        ("sdsuper.updateGroups", ["same"], False),
         ("stopProcessGroup", "same"),
         ("removeProcessGroup", "same"),
         ("addProcessGroup", "same"),
@@ -176,6 +178,69 @@ def test_update_of_all_groups_at_once() -> None:
     assert session.client.calls[-1] == ("sdsuper.updateGroups", ["gone", "new", "same"])
 
 
+def changes(kind: str, **told: list[str]) -> list[dict[str, Any]]:
+    keys = ("restarted", "removed", "added", "live", "restart_options", "live_options")
+    return [{"name": "same", "change": kind, **{key: told.get(key, []) for key in keys}}]
+
+
+MIXED = changes(
+    "updated",
+    restarted=["r"],
+    removed=["gone"],
+    added=["a", "b"],
+    live=["l"],
+    restart_options=["command", "user"],
+    live_options=["stopwaitsecs"],
+)
+MIXED_TOLD = (
+    "same:gone: stopped\nsame:r: stopped\nsame: changed in place (stopwaitsecs)\n"
+    "same: updated process group\n"
+)
+MIXED_PLAN = (
+    "same: would remove gone; would restart r (command, user); would add a, b; "
+    "would change in place (stopwaitsecs)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "out", "plan"),
+    [
+        (
+            changes("live", live=["same"], live_options=["autorestart", "priority"]),
+            "same: changed in place (autorestart, priority)\n",
+            "same: would change in place (autorestart, priority)\n",
+        ),
+        (changes("live"), "same: changed in place\n", "same: would change in place\n"),
+        (MIXED, MIXED_TOLD, MIXED_PLAN),
+        (
+            changes("changed", restarted=["same"], restart_options=["command"]),
+            SAME,
+            "same: would restart same (command)\n",
+        ),
+        (
+            changes("removed", removed=["same"]),
+            "same: stopped\nsame: removed process group\n",
+            "same: would be removed\n",
+        ),
+        (changes("added", added=["x"]), "same: added process group\n", "same: would be added\n"),
+    ],
+)
+def test_update_says_what_it_has_disturbed(
+    answer: list[dict[str, Any]], out: str, plan: str
+) -> None:
+    session = Session({**changed(), "sdsuper.updateGroups": answer, "sdsuper.planUpdate": answer})
+    assert session.run("update same") == (out, 0)
+    assert session.client.calls[-1] == ("sdsuper.updateGroups", ["same"], False)
+    session = Session({**changed(), "sdsuper.planUpdate": answer})
+    assert session.run("update --dry-run same") == (plan, 0)
+    assert session.client.calls[-1] == ("sdsuper.planUpdate", ["same"])
+
+
+def test_an_older_daemon_is_driven_group_by_group() -> None:
+    older = {**changed(), "sdsuper.updateGroups": Fault(FaultCode.INCORRECT_PARAMETERS)}
+    assert Session(older).run("update") == (GONE + SAME + NEW, 0)
+
+
 def test_update_of_chosen_groups_at_once() -> None:
     session = Session(replaced(("same", "kept")))
     expected = "ERROR: no such group: nosuch\nsame: stopped\nsame: has problems; not removing\n"
@@ -191,11 +256,14 @@ def test_nothing_is_asked_where_nothing_has_changed() -> None:
 @pytest.mark.parametrize(
     ("fault", "out"),
     [
-        (Fault(FaultCode.UNKNOWN_METHOD), "ERROR: this daemon knows no update --keep\n"),
+        (Fault(FaultCode.UNKNOWN_METHOD), "ERROR: this daemon knows no update {}\n"),
         (ODD, "error: <class 'xmlrpc.client.Fault'>, <Fault 30: 'FAILED'>"),
     ],
 )
-def test_a_daemon_that_cannot_update_at_once(fault: Fault, out: str) -> None:
-    found, status = Session({**changed(), "sdsuper.updateGroups": fault}).run("update --keep")
+@pytest.mark.parametrize("option", ["--keep", "--dry-run"])
+def test_a_daemon_that_cannot_update_at_once(option: str, fault: Fault, out: str) -> None:
+    answers = {**changed(), "sdsuper.updateGroups": fault, "sdsuper.planUpdate": fault}
+    found, status = Session(answers).run(f"update {option}")
+    out = out.format(option)
     assert found.startswith(out)
     assert status == 1
