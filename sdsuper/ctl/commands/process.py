@@ -173,7 +173,7 @@ def status(control: Control, words: list[str]) -> None:
 def _infos(control: Control) -> list[ProcessInfo]:
     """Return what is shown of every process, in whole where JSON is.
 
-    Ours tells just that in a fourteenth of the bytes; an older one of ours does not know how.
+    Ours tells just that in a sixth of the bytes; an older one of ours does not know how.
     """
     if control.client.server == OUR_SERVER and not control.settings.json:
         try:

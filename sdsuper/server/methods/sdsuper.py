@@ -66,7 +66,7 @@ def get_event_pools(daemon: Daemon) -> list[dict[str, object]]:
 def get_status(registry: Registry) -> dict[str, object]:
     """Return what `status` shows of every process, by group and name.
 
-    It is a fourteenth of what getAllProcessInfo returns. It is not there (UNKNOWN_METHOD) where
+    It is a sixth of what getAllProcessInfo returns. It is not there (UNKNOWN_METHOD) where
     that is a plugin's: whoever asks is to ask the plugin.
 
     Returns:
