@@ -98,11 +98,11 @@ def _made(cls: type[Any], *, init: bool, frozen: bool, slots: bool, kw_only: boo
     made = _with_slots(cls, declared) if slots else cls
     methods: dict[str, Any] = {"__repr__": _repr}
     methods["__own_fields__"] = declared
-    methods["__dataclass_fields__"] = _LibraryFields()
+    methods["__dataclass_fields__"] = _LIBRARY_FIELDS
     methods["__dataclass_params__"] = _FROZEN if frozen else _OPEN
     methods["__match_args__"] = tuple([each.name for each in declared if not each.kw_only])
     if init and "__init__" not in own:
-        methods |= {"__init__": _first_init, "__signature__": _Signature()}
+        methods |= {"__init__": _first_init, "__signature__": _SIGNATURE}
     if "__eq__" not in own:
         methods |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
     if frozen:
@@ -203,6 +203,7 @@ class _LibraryParams:
         return made.__dataclass_params__
 
 
+_LIBRARY_FIELDS = _LibraryFields()
 _FROZEN, _OPEN = _LibraryParams(frozen=True), _LibraryParams(frozen=False)
 
 
@@ -214,6 +215,9 @@ class _Signature:
 
         signature = inspect.signature(_init_of(owner))
         return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+_SIGNATURE = _Signature()
 
 
 def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:

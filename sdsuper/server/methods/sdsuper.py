@@ -5,16 +5,21 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from sdsuper import __version__
 from sdsuper.daemon.loop import Daemon
 from sdsuper.daemon.usage import resources
 from sdsuper.rpc.faults import Fault, FaultCode
-from sdsuper.rpc.structs import UsageInfo
 from sdsuper.server.history import Struct, history_info, output_info
 from sdsuper.server.lookup import find_process
 from sdsuper.server.registry import Registry, method
 from sdsuper.values import Namespec
+
+if TYPE_CHECKING:
+    from sdsuper.rpc.structs import UsageInfo
+else:
+    UsageInfo = dict  # that is all it is; what is declared of structs takes 80 KiB
 
 
 @method("sdsuper.getVersion", while_stopping=True)
