@@ -7,7 +7,6 @@ Those of the standard library take 1.5 MiB of modules with them (`inspect`, `ast
 from __future__ import annotations
 
 import sys
-import threading
 
 from sdsuper import dataclass
 
@@ -17,7 +16,8 @@ _NAME = "dataclasses"
 
 
 def _import_with_ours() -> None:
-    if threading.active_count() > 1:
+    threads = sys.modules.get("threading")  # not imported for this: whoever has threads has it
+    if threads is not None and threads.active_count() > 1:
         return  # a plugin's, which might find ours by that name
     if sys.modules.setdefault(_NAME, dataclass) is not dataclass:
         return  # it is loaded already, by a plugin
