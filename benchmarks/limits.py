@@ -27,20 +27,21 @@ class Limit(NamedTuple):
 LIMITS = (
     Limit(
         "system calls per restart",
-        107,
-        "93 here: 16 are looks at the paths of command and logs; most of the others make, watch "
-        "and close a pidfd and four pipes (one is that by which exec tells a failure), "
-        "read what was left in the old ones, and look for what the process has left behind",
+        75,
+        "65 here: 8 are looks at the paths of logs; most of the others make, watch and close a "
+        "pidfd and three pipes, read what was left in the old ones, and look for what the process "
+        "has left behind. The command is looked for once a second: another has 10 more here",
     ),
     Limit(
         "system calls per start",
-        65,
-        "56 here: 22 are looks at the paths of command and logs; one vfork, four pipes, a pidfd",
+        54,
+        "47 here: the command is looked for by the call (10 here), 8 are looks at the paths of "
+        "logs; one vfork, three pipes, a pidfd",
     ),
     Limit(
         "system calls per stop",
-        71,
-        "62 here: the signal, the looks for what was left behind, the last of the output",
+        38,
+        "32 here: the signal, the looks for what was left behind, the last of the output",
     ),
     Limit(
         "system calls per call of getAllProcessInfo",

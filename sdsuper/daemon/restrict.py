@@ -50,6 +50,7 @@ class Restrictions:
 
 
 NO_LIMITS = LimitsConfig()
+UNRESTRICTED = Restrictions((), ())
 
 
 def restrictions(limits: LimitsConfig) -> Restrictions:

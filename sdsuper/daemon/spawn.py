@@ -32,7 +32,7 @@ from sdsuper.daemon.containment import Entry
 from sdsuper.daemon.identity import IdentityError, take_identity
 from sdsuper.daemon.limits import DescriptorLimit
 from sdsuper.daemon.plugins import MODULES
-from sdsuper.daemon.restrict import NO_LIMITS, Restrictions, restrictions
+from sdsuper.daemon.restrict import NO_LIMITS, UNRESTRICTED, Restrictions, restrictions
 from sdsuper.dataclass import dataclass
 from sdsuper.errors import SdsuperError
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 EXIT_NOT_SPAWNED = 127
 """Exit status of a child that could not become its program (Supervisor's number)."""
 
+_EVERY_SIGNAL = tuple(signal.valid_signals())  # to ask for it takes as long as a vfork
 _STANDARD_FDS = 3
 _SEPARATORS = 2
 
@@ -173,7 +174,7 @@ def spawn(
         if account is None and not sockets and not limited:
             child = _vfork(config, command, environment, limits, pipes, entry)
         else:
-            restrict = restrictions(config.limits)
+            restrict = restrictions(config.limits) if limited else UNRESTRICTED
             with limits.for_child():
                 child = _fork(
                     config, account, command, environment, pipes, sockets, entry, restrict
@@ -360,7 +361,7 @@ def _fork(
     told, tell = os.pipe2(os.O_CLOEXEC)
     # A signal that arrives in the child before exec would run the daemon's handler there and
     # write to the wake-up descriptor that both share: none may arrive.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _EVERY_SIGNAL)
     try:
         pid = os.fork()
         if pid == 0:
@@ -462,7 +463,7 @@ def _above(fd: int, count: int) -> int:
 def _restore_signals() -> None:
     """Undo the interpreter's and the event loop's dispositions; ignored ones would be inherited."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
+    for number in _EVERY_SIGNAL:
         if signal.getsignal(number) not in (signal.SIG_DFL, None):
             signal.signal(number, signal.SIG_DFL)
 
