@@ -48,7 +48,7 @@ class Fleet:
         Raises:
             NotMeasuredError: They do not within a time in which it is of no interest any more.
         """
-        timeout = 20 + self.count * 0.03
+        timeout = 20 + self.count * 0.06
         flooders: list[Stamp] = []
 
         def wanted(stamp: Stamp) -> bool:

@@ -250,7 +250,7 @@ class Peer(ABC):
     def console(self) -> str:
         """Return the end of what it said."""
         try:
-            return (self.folder / "console").read_text(errors="replace")[-2000:]
+            return (self.folder / "console").read_text(errors="replace")[-500:]
         except FileNotFoundError:
             return ""
 
