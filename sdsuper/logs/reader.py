@@ -221,13 +221,13 @@ class Reader:
         since_read = now - self._last_read
         since_pause = since_read - (self.pause or 0.0)
         self._last_read = now
-        if taken == 0 or since_pause >= _CLOSE_S:
-            self.pause = None
-        elif taken < self._capacity * _FULL:
-            self.pause = self._pause_for(taken, since_read)
-        else:
+        if taken >= self._capacity * _FULL:
             self.pause = 0.0
             self._enlarge()
+        elif taken == 0 or since_pause >= _CLOSE_S:
+            self.pause = None
+        else:
+            self.pause = self._pause_for(taken, since_read)
 
     def _pause_for(self, taken: int, seconds: float) -> float:
         # A small pipe may be filled once: that is how it is found to be too small.

@@ -206,7 +206,24 @@ def test_a_full_pipe_is_made_larger_and_read_on(tmp_path: Path, clock: Clock) ->
     bench.ends()
 
 
-def test_few_pipes_are_made_larger(tmp_path: Path, clock: Clock) -> None:
+def test_a_pipe_is_made_larger_however_long_its_reader_was_away(
+    tmp_path: Path, clock: Clock
+) -> None:
+    bench = Bench(tmp_path)
+    clock.passes(1.0)
+    bench.says(b"x" * 60_000)
+    assert bench.reader.pause == 0.0
+    assert fcntl.fcntl(bench.end, fcntl.F_GETPIPE_SZ) == 1 << 20
+    clock.passes(0.0001)
+    assert bench.reader.read_ready()
+    assert bench.reader.pause is None
+    bench.ends()
+
+
+def test_few_pipes_are_made_larger(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "_large_pipes", 0)
     sizes = []
     for _ in range(2):
         with contextlib.ExitStack() as stack:
