@@ -5,9 +5,9 @@ processes: those that ask for nothing get the kernel's own defaults, which are n
 cannot be had is told when the configuration is loaded, once for each section, and stops nothing.
 
 All values are written at each spawn, before the child is there: a cgroup outlives its process, and
-may have had another configuration, or a daemon before us. For a process that lives already, since
-another daemon started it, they are written when its group becomes active: controllers that were
-disabled meanwhile have forgotten them.
+may have had another configuration, or a daemon before us. For a process that lives already they are
+written when its configuration changes, and, where another daemon started it, when its group becomes
+active: controllers that were disabled meanwhile have forgotten them.
 
 By default all that lives in the cgroup is killed when memory_max is reached (memory.oom.group). The
 kernel would kill one process of them, and what is left of a program whose worker or helper is

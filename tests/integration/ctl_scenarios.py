@@ -562,6 +562,17 @@ UNCHECKED = ("avail", "reread", "update", "add cat", "remove cat", "reload")
 NO_SOCKET = "error: <class 'FileNotFoundError'>"
 
 
+def undisturbed(theirs: Answer) -> Answer:
+    """Return what our client answers with our daemon where Supervisor's pair answers this.
+
+    Beside what is `decided`, an update leaves alone what goes on: a group that grows does not stop.
+    """
+    answer = decided(theirs)
+    if "multi: updated" in answer.stdout:
+        return answer._replace(stdout=answer.stdout.replace("multi: stopped\n", ""))
+    return answer
+
+
 def decided(theirs: Answer) -> Answer:
     """Return what our client answers where Supervisor's answers this.
 
@@ -571,11 +582,8 @@ def decided(theirs: Answer) -> Answer:
     - Commands that call no server beforehand say in words too that there is none.
     - A log that cannot be followed is a failure to scripts too.
     - The logs of a group can be cleared.
-    - An update leaves alone what goes on as it is: a group that grows does not stop.
     """
     stdout = theirs.stdout
-    if theirs.key.startswith("update") and "multi: updated" in stdout:
-        return theirs._replace(stdout=stdout.replace("multi: stopped\n", ""))
     if stdout.startswith(LOGIN_NEEDED):
         return theirs._replace(stdout=LOGIN_NEEDED)
     if theirs.key == "update" and (fault := re.match(r".*<Fault 92: \"(.*)\">: file", stdout)):

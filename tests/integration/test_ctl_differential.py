@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.ctl_scenarios import SCENARIOS, decided, transcript
+from tests.integration.ctl_scenarios import SCENARIOS, transcript, undisturbed
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -17,4 +17,4 @@ def test_supervisors_client_finds_no_difference(name: str) -> None:
 def test_our_client_finds_no_difference(name: str) -> None:
     theirs = transcript(name, "supervisor", "supervisor")
     ours = transcript(name, "sdsuper", "sdsuper")
-    assert list(ours) == [decided(answer) for answer in theirs]
+    assert list(ours) == [undisturbed(answer) for answer in theirs]

@@ -227,12 +227,16 @@ def test_listeners_join_and_leave_a_pool_that_goes_on(start_daemon: StartDaemon)
     daemon.write(pool.format(2) + f"[program:cat]\n{CAT}")
     told = "ears: updated process group\ncat: added process group\n"
     assert daemon.ctl("update") == (told, 0)
-    heard = [daemon.dir / f"heard{number}" for number in range(2)]
-    daemon.wait(lambda: any("processname:cat" in each.read_text() for each in heard))
+
+    def heard(number: int) -> bool:
+        path = daemon.dir / f"heard{number}"
+        return path.exists() and "processname:cat" in path.read_text()
+
+    daemon.wait(lambda: heard(0) or heard(1))
     os.kill(first, signal.SIGSTOP)  # the other one hears of all that it does not take
     for _ in range(2):
         daemon.ctl("restart", "cat")
-    daemon.wait(lambda: "processname:cat" in heard[1].read_text())
+    daemon.wait(lambda: heard(1))
     os.kill(first, signal.SIGCONT)
     assert daemon.pid_of("ears:ear_0") == first
     daemon.write(pool.format(1) + f"[program:cat]\n{CAT}")
