@@ -180,10 +180,11 @@ class Transport:
                 raise
         if self._waiting or self._ending:
             return
-        self._loop.remove_writer(self._fd)
         if self.is_closing:
             self._end_soon()
-        elif self._ends_writing:
+            return
+        self._loop.remove_writer(self._fd)
+        if self._ends_writing:
             self._shut()
 
     # --- the end ------------------------------------------------------------------------------
@@ -202,11 +203,11 @@ class Transport:
         self.pause_reading()
         if not self._ending:
             self._waiting.clear()
-            self._loop.remove_writer(self._fd)
             self._end_soon()
 
     def _end_soon(self) -> None:
         """Say so in the loop: whoever closes it goes on undisturbed."""
+        self._loop.remove_writer(self._fd)
         self._loop.remove_hangup(self._fd)
         self._ending = True
         self._loop.call_soon(self._end)

@@ -325,6 +325,39 @@ def test_to_close_lets_what_waits_be_written() -> None:
     with_pair(test)
 
 
+@pytest.mark.parametrize("end", [Transport.close, Transport.abort, Transport.write_eof])
+def test_who_ends_it_when_it_may_write_again_leaves_the_number_to_others(
+    end: Callable[[Transport], None],
+) -> None:
+    """As a server does whose client has sent two requests, and lets the last one close."""
+
+    async def test() -> None:
+        ours, theirs = socket.socketpair()
+        number, told = ours.fileno(), Recorder()
+        connection = Transport(ours, told)
+        told.on_resume = lambda: end(connection) if not connection.waiting else None
+        with theirs:
+            theirs.setblocking(False)
+            connection.write(MUCH)
+            while "resume" not in told.told:
+                read_all(theirs)
+                await eventloop.sleep(0)
+        await until(lambda: "lost" in told.told)
+        ours, theirs = socket.socketpair()
+        again = Recorder(stays=False)
+        with theirs:
+            assert number in (ours.fileno(), theirs.fileno())
+            if ours.fileno() != number:
+                ours, theirs = theirs, ours
+            Transport(ours, again)
+            theirs.send(b"heard")
+            await until(lambda: again.received == b"heard")
+            theirs.close()
+            await until(lambda: "lost" in again.told)
+
+    run(test)
+
+
 def test_to_abort_drops_what_waits_and_closing_reads_no_more() -> None:
     async def test(connection: Transport, told: Recorder, theirs: socket.socket) -> None:
         connection.write(MUCH)
