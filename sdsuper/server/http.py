@@ -310,6 +310,8 @@ class Connection:
             return False
         self._h11.receive_data(b"")
         self._advance()
+        if self.phase is Phase.LINGERING:  # there is nothing to wait for
+            self.close()
         return True
 
     def pause_writing(self) -> None:

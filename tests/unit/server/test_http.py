@@ -492,6 +492,22 @@ def test_a_refusal_is_read_by_a_client_that_is_still_sending() -> None:
     run(test())
 
 
+def test_nobody_waits_for_a_client_that_is_refused_and_sends_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(http.SECONDS, http.Phase.LINGERING, 3600.0)
+
+    async def test() -> None:
+        async with Site() as site:
+            client = await site.client()
+            await client.say(PID[:-5])
+            client.stream.transport.write_eof()
+            assert (await client.answer()).status == 400
+            await _connections(site, 0)
+
+    run(test())
+
+
 def test_a_large_body_within_the_limit() -> None:
     async def test() -> None:
         async with Site(solo("a")) as site:
