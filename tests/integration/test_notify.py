@@ -418,7 +418,7 @@ def test_lag_is_told_and_withholds_no_ping(start_daemon: StartDaemon, systemd: S
 
 
 SABOTAGE = """\
-import asyncio
+from sdsuper import eventloop
 import sys
 from sdsuper import sdsuperd
 from sdsuper.daemon.loop import Daemon
@@ -427,7 +427,7 @@ start = Daemon.start
 
 def broken_start(daemon):
     start(daemon)
-    asyncio.get_running_loop().call_later(0.5, lambda: {})
+    eventloop.get_running_loop().call_later(0.5, lambda: {})
 
 Daemon.start = broken_start
 sys.exit(sdsuperd.main(sys.argv[1:]))
