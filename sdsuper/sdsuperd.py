@@ -8,7 +8,9 @@ import functools
 import gc
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from sdsuper import SUPERVISOR_VERSION, __version__, eventloop
@@ -90,7 +92,7 @@ def error_text(error: SdsuperError, program: str) -> str:
 
 def _run(program: str, words: Sequence[str]) -> int:
     if words[:1] == [reexec.CHECK]:
-        _import_server()
+        deque(_import_server(), 0)
         succession.check_descriptor(reexec.descriptor_of(words[1:]))
         return 0
     command_line = parse_command_line(words)
@@ -107,15 +109,28 @@ def _run(program: str, words: Sequence[str]) -> int:
     return _supervise(program, command_line)
 
 
-def _import_server() -> None:
-    """Import what answers clients: programs need not wait for it when they are started.
+_SERVER_PARTS = (
+    "sdsuper.rpc.codec",
+    "sdsuper.server.info",
+    "sdsuper.server.http",
+    "sdsuper.server.page.pages",
+    "sdsuper.server.web",
+)
+"""What answers clients, in portions that each take some milliseconds."""
 
-    It is a third of all that is imported. All of it is there before anybody is told that the daemon
-    is up: from then on other files may take the place of ours at any time.
+
+def _import_server() -> Iterator[None]:
+    """Import what answers clients, portion by portion: what programs do meanwhile is not missed.
+
+    It is a third of all that is imported, and programs are started before. All of it is there
+    before anybody is told that the daemon is up: from then on other files may take their place.
     """
-    from sdsuper.server import registry, web
+    for part in _SERVER_PARTS:
+        yield
+        import_module(part)
+    yield
+    from sdsuper.server import registry
 
-    assert web
     registry.declared_methods()
 
 
@@ -480,6 +495,8 @@ async def _serve(
     # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
     try:
+        for _ in _import_server():  # a program that fails at once must not pass for one that is up
+            await eventloop.sleep(0)
         web = web or _web_server(daemon, listeners)
     except Exception:  # a part of our own code is missing: nobody would look after the programs
         daemon.request_shutdown()
@@ -515,7 +532,6 @@ async def _serve(
 
 def _web_server(daemon: Daemon, listeners: Sequence[Listener]) -> WebServer:
     """Return what answers clients, on sockets that listen already."""
-    _import_server()
     from sdsuper.server.registry import build_registry
     from sdsuper.server.web import WebServer
 

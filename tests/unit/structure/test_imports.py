@@ -133,7 +133,7 @@ def test_a_daemon_starts_without_what_few_daemons_need() -> None:
         import sys
         from sdsuper import sdsuperd
         print(*sys.modules)
-        sdsuperd._import_server()
+        list(sdsuperd._import_server())
         print(*sys.modules)
     """
     told = subprocess.run(
