@@ -17,6 +17,7 @@ from tests.system.container import SUITES, Container, can_boot
 _FOLDER = "/srv/bench"
 _UNITS = "/etc/systemd/system"
 _TARGET = "bench.target"
+_END_SECONDS = 30.0
 _UNIT = """\
 [Unit]
 PartOf={target}
@@ -117,7 +118,11 @@ class Units(Peer):
 
     def end(self) -> None:
         if self._popen is not None:
-            self._popen.wait()
+            try:
+                self._popen.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
         self.machine.systemctl("stop", _TARGET, check=False)
         for name in {*self._written, _TARGET}:
             self.machine.path(f"{_UNITS}/{name}").unlink(missing_ok=True)
