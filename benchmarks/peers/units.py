@@ -36,6 +36,7 @@ class Units(Peer):
 
     name = "systemd"
     title = "systemd units"
+    most = 1000  # 5000 start, but are not unloaded within minutes
     writes_files = False
     _machine: ClassVar[Container | None] = None
 
