@@ -205,6 +205,14 @@ class Channel:
         return 0
 
     @property
+    def shared(self) -> bool:
+        """Whether another channel writes to its log file, too."""
+        for sink in self._sinks:  # noqa: SIM110  for each chunk: any() takes twice as long
+            if sink.shared:
+                return True
+        return False
+
+    @property
     def stalled(self) -> bool:
         """Whether a sink is behind: leave the child's pipe unread until `catch_up` helps."""
         for sink in self._sinks:  # noqa: SIM110  for each chunk: any() takes twice as long

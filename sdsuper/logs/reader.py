@@ -193,21 +193,20 @@ class Reader:
             return True  # unread, the child's own pipe slows it down
         self._stalled_since = None
         taken = 0
+        # A line in a pipe is whole: where others write to the same file, all of it is taken.
+        by_blocks = self._plain and not self._channel.shared
         for _ in range(ROUNDS_MAX):
-            wanted = self._wanted()
-            if taken and self._held_by_pipe() < _BLOCK_BYTES:
-                break
+            wanted = READ_BYTES
+            if by_blocks:
+                wanted -= self._channel.position % _BLOCK_BYTES
+                if taken and self._held_by_pipe() < _BLOCK_BYTES:
+                    break
             count = self._read(wanted)
             taken += max(count, 0)
             if count < wanted or self._channel.stalled:
                 break
         self._pace(taken)
         return count != _EOF
-
-    def _wanted(self) -> int:
-        if not self._plain:
-            return READ_BYTES
-        return READ_BYTES - self._channel.position % _BLOCK_BYTES
 
     def _wait(self) -> None:
         now = time.monotonic()
@@ -237,7 +236,7 @@ class Reader:
         return _PAUSES_S[-1] if self._may_enlarge else 0.0
 
     def _enlarge(self) -> None:
-        if not self._may_enlarge or self._channel.stalled:
+        if not self._may_enlarge or self._channel.stalled or self._channel.shared:
             return
         self._may_enlarge = False
         if Reader._large_pipes < _LARGE_PIPES_MAX:

@@ -41,6 +41,10 @@ class Sink(Protocol):
         """Bytes in the file that it appends to, 0 where there is none."""
 
     @property
+    def shared(self) -> bool:
+        """Whether others write to the same file: what was one write must stay in one piece."""
+
+    @property
     def holding(self) -> int:
         """Bytes that it holds, or 1 where what comes depends on what came."""
 

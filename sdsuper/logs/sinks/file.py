@@ -121,6 +121,11 @@ class FileSink:
         return 0 if self._file is None else self._file.position
 
     @property
+    def shared(self) -> bool:
+        """Whether another channel has opened the file, too."""
+        return self._file is not None and self._file.users > 1
+
+    @property
     def stalled(self) -> bool:
         """Whether so much waits for a full pipe that no more should be read."""
         return self._file is not None and self._file.waiting >= STALLED_BYTES

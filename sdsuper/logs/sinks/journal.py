@@ -62,6 +62,7 @@ class JournalSink:
     target = "the journal"
     keeps = True
     position = 0
+    shared = False
 
     def __init__(
         self,

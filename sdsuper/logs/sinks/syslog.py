@@ -42,6 +42,7 @@ class SyslogSink:
     stalled = False
     keeps = True
     position = 0
+    shared = False
     on_sent: Callable[[], None] | None = None  # never called
 
     def __init__(

@@ -227,8 +227,8 @@ def test_few_pipes_are_made_larger(
     sizes = []
     for _ in range(2):
         with contextlib.ExitStack() as stack:
-            for _ in range(40):
-                bench = Bench(tmp_path)
+            for number in range(40):
+                bench = Bench(tmp_path, path=str(tmp_path / str(number)))
                 stack.callback(bench.ends)
                 bench.says(b"line\n")
                 bench.says(b"x" * 60_000)
@@ -253,6 +253,19 @@ def test_what_has_gathered_is_written_in_whole_blocks(tmp_path: Path, clock: Clo
     assert bench.reader.drain()
     assert bench.log.stat().st_size == 1_301_000
     bench.ends()
+
+
+def test_where_others_write_to_the_same_file_lines_stay_whole(tmp_path: Path, clock: Clock) -> None:
+    one, two = Bench(tmp_path), Bench(tmp_path)
+    for _ in range(50):
+        for bench in (one, two):
+            bench.says(b"".join(b"%07d\n" % number for number in range(8_000)))
+            assert fcntl.fcntl(bench.end, fcntl.F_GETPIPE_SZ) == 1 << 16
+            assert bench.log.stat().st_size % 64_000 == 0
+    two.ends()
+    one.says(b"x" * 60_000)
+    assert fcntl.fcntl(one.end, fcntl.F_GETPIPE_SZ) == 1 << 20  # it is alone now
+    one.ends()
 
 
 def test_a_pipe_that_is_left_alone_is_asked_less_and_less_often(
@@ -300,6 +313,7 @@ class Flaky:
 
     target = "flaky"
     position = 0
+    shared = False
     stalled = False
     failing = False
 
