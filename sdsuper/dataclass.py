@@ -120,7 +120,8 @@ def _declared(cls: type[Any], *, kw_only: bool) -> tuple[Field[Any], ...]:
     found: dict[str, Field[Any]] = {}
     for base in reversed(cls.__mro__[1:]):
         found |= {each.name: each for each in vars(base).get("__own_fields__", ())}
-    annotations: dict[str, Any] = vars(cls).get("__annotations__", {})
+    # From Python 3.14 on they may have to be asked for.
+    annotations: dict[str, Any] = vars(cls).get("__annotations__") or cls.__annotations__
     for name, annotation in annotations.items():
         if str(annotation).removeprefix("typing.").startswith("ClassVar"):
             continue

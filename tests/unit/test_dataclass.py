@@ -290,6 +290,22 @@ def test_slots_are_those_of_the_class_and_no_more() -> None:
     assert not hasattr(Second(2), "__dict__")
 
 
+def test_annotations_that_have_to_be_asked_for() -> None:
+    """As those of modules without the future's are from Python 3.14 on."""
+
+    class Asked(type):
+        @property
+        def __annotations__(cls) -> dict[str, Any]:  # type: ignore[override]
+            return {"one": int, "two": int}
+
+    class Plain(metaclass=Asked):
+        two = 2
+
+    made: Any = dataclass(Plain)
+    assert [each.name for each in fields(made)] == ["one", "two"]
+    assert (made(1).one, made(1).two) == (1, 2)
+
+
 def test_a_default_that_all_would_share_is_refused() -> None:
     with pytest.raises(ValueError, match="default_factory"):
 
