@@ -13,7 +13,6 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import copy_context
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from sdsuper.eventloop.loop import Loop, get_running_loop, running
@@ -119,7 +118,8 @@ class Task(Future[_T]):
     """A coroutine at work. It begins in the loop, not here.
 
     Its context variables are copies: what it sets is its own. An error that nobody has asked for
-    is told to the loop when the task is forgotten.
+    is told to the loop when the task is forgotten, which may be long after its end: the traceback
+    holds it until garbage is collected.
     """
 
     __slots__ = ("_context", "_coroutine", "_interruption", "_loop", "_unseen", "_waits_for")
@@ -190,8 +190,7 @@ class Task(Future[_T]):
             raise
         except BaseException as raised:  # noqa: BLE001  whoever waits for the task is told
             self._unseen = not isinstance(raised, CancelledError)
-            # Without this frame, which holds us: nobody is told before we are forgotten.
-            self._end(None, raised.with_traceback(_behind(raised)))
+            self._end(None, raised)
         else:
             if isinstance(awaited, Future) and self._interruption is None:
                 self._waits_for = awaited
@@ -213,11 +212,6 @@ class Task(Future[_T]):
         if self._unseen:
             name = getattr(self._coroutine, "__qualname__", "a coroutine")
             self._loop.tell(f"unexpected error in {name}", self._error)
-
-
-def _behind(error: BaseException) -> TracebackType | None:
-    """Return the traceback of an error behind the frame in which it was caught."""
-    return None if error.__traceback__ is None else error.__traceback__.tb_next
 
 
 def current_task() -> Task[Any]:

@@ -384,12 +384,17 @@ class Connection:
             reply = await self._unless_gone(pending)
         else:
             reply = await pending
-        if self.phase is Phase.BUSY:
+        if self.phase is not Phase.BUSY:
+            if isinstance(reply, Stream):
+                reply.stop()
+            return
+        try:
             self._reply(reply)
             self._transport.resume_reading()
             self._advance()
-        elif isinstance(reply, Stream):
-            reply.stop()
+        except Exception:  # else it would stay as it is for ever
+            self.abort()
+            raise
 
     async def _unless_gone(self, pending: Awaitable[Reply]) -> Reply:
         """Do work that is given up where the client is gone, which reading would not tell now."""

@@ -203,7 +203,14 @@ class WebServer:
         """Let work go on by itself until the servers close."""
         task = eventloop.Task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: eventloop.Task[None]) -> None:
+        """Tell what ended some work, as nobody waits for it."""
+        self._tasks.discard(task)
+        error = task.exception()
+        if error is not None and not task.cancelled():
+            eventloop.get_running_loop().tell("unexpected error in what a client asked for", error)
 
     # -- connections -------------------------------------------------------------------------------
 

@@ -204,33 +204,6 @@ def test_an_error_that_nobody_asks_for_is_told() -> None:
     assert str(error) == "unseen"
 
 
-@pytest.fixture
-def _no_collection() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("_no_collection")
-def test_an_error_is_told_at_once_and_not_when_garbage_is_collected() -> None:
-    told: list[str] = []
-
-    async def deeper(passed: float) -> None:
-        await eventloop.sleep(passed)
-        raise ValueError(passed)
-
-    async def test() -> None:
-        eventloop.get_running_loop().on_error = lambda _, error: told.append(repr(error))
-        Task(deeper(0))
-        Task(deeper(0.001))
-        with eventloop.timeout(PATIENCE):
-            while len(told) < 2:
-                await eventloop.sleep(0.001)
-
-    eventloop.run(test())
-    assert told == ["ValueError(0)", "ValueError(0.001)"]
-
-
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_what_ends_a_program_is_not_kept_in_a_task(kind: type[BaseException]) -> None:
     async def test() -> None:

@@ -492,6 +492,32 @@ def test_a_refusal_is_read_by_a_client_that_is_still_sending() -> None:
     run(test())
 
 
+def test_a_late_reply_that_fails_is_told_at_once_and_ends_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("in a late reply")
+
+    async def test() -> None:
+        troubles: list[str] = []
+        eventloop.get_running_loop().on_error = lambda _, error: troubles.append(str(error))
+        async with Site(solo("a")) as site:
+            client = await site.client()
+            await client.say(call("supervisor.startProcess", "a"))
+            await _until(lambda: site.fake.spawned == ["a"])
+            monkeypatch.setattr(http.Connection, "_send_whole", fail)
+            site.fake.advance(1.0)
+            assert await client.ended() == b""
+            await _connections(site, 0)
+            assert troubles == ["in a late reply"]
+
+    gc.disable()
+    try:
+        run(test())
+    finally:
+        gc.enable()
+
+
 def test_nobody_waits_for_a_client_that_is_refused_and_sends_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
