@@ -470,7 +470,6 @@ def check_mixed(logged: bytes, texts: list[bytes]) -> None:
 def at_least_once(found: list[bytes], wanted: list[bytes]) -> bool:
     """Tell whether each line came, in order, and what came twice did so right behind."""
     position = 0
-    shared = False
     known = {line: number for number, line in enumerate(wanted)}
     for line in found:
         number = known.get(line)

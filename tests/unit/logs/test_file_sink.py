@@ -78,7 +78,6 @@ def test_rotation_loses_no_byte_and_splits_no_record(records: list[bytes], maxby
     assert b"".join(contents) == b"".join(records)
     ends = {sum(map(len, records[:count])) for count in range(len(records) + 1)}
     position = 0
-    shared = False
     for content in contents:
         position += len(content)
         assert position in ends
