@@ -182,7 +182,8 @@ def spawn(
     except OSError as error:
         pipes.close_own_ends()
         raise SpawnError(_fork_error(name, error)) from None
-    except ValueError as error:  # a NUL byte in an argument, a variable or the directory
+    # A NUL byte in an argument, a variable or the directory; a module that cannot be loaded now.
+    except (ValueError, ImportError) as error:
         pipes.close_own_ends()
         raise SpawnError(f"cannot spawn '{name}': {error}") from None
     finally:

@@ -6,6 +6,7 @@ import os
 import pwd
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,6 +55,17 @@ def test_what_cannot_be_an_argument_is_a_spawn_error_and_costs_no_descriptor() -
     before = os.listdir("/proc/self/fd")
     with pytest.raises(SpawnError, match="cannot spawn 'p': embedded null byte"):
         spawn(CONFIG, Command("/bin/sleep", ["sleep", "6\0"]), {}, DescriptorLimit())
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_module_that_cannot_be_loaded_is_a_spawn_error_and_costs_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "subprocess", None)
+    config = replace(CONFIG, directory=str(tmp_path))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(SpawnError, match="cannot spawn 'p': import of subprocess"):
+        spawn(config, Command("/bin/true", ["true"]), {}, DescriptorLimit())
     assert os.listdir("/proc/self/fd") == before
 
 
