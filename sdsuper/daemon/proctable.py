@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -137,11 +138,24 @@ def children(pid: int) -> list[int]:
 
 
 class OwnChildren:
-    """The children of this process, which are asked for at every end: by descriptors kept open."""
+    """The children of this process, which are asked for at every end: by descriptors kept open.
+
+    They are opened at once, so that the end of a process needs no descriptor that its start has
+    not left.
+    """
 
     def __init__(self) -> None:
         self._threads: int | None = None
         self._list: int | None = None
+        with contextlib.suppress(OSError):
+            self._open()
+
+    def _open(self) -> tuple[int, int]:
+        if self._threads is None or self._list is None:
+            own = os.getpid()
+            self._threads = os.open(f"/proc/{own}/task", os.O_PATH | os.O_CLOEXEC)
+            self._list = os.open(f"/proc/{own}/task/{own}/children", os.O_RDONLY | os.O_CLOEXEC)
+        return self._threads, self._list
 
     def pids(self, known: int | None = None) -> list[int]:
         """Return the pids of our children.
@@ -163,15 +177,12 @@ class OwnChildren:
     def _text(self) -> bytes | None:
         """Return the list as the kernel tells it, None where it is not the list of all."""
         try:
-            if self._threads is None or self._list is None:
-                own = os.getpid()
-                self._threads = os.open(f"/proc/{own}/task", os.O_PATH | os.O_CLOEXEC)
-                self._list = os.open(f"/proc/{own}/task/{own}/children", os.O_RDONLY | os.O_CLOEXEC)
-            if os.fstat(self._threads).st_nlink != _LINKS_OF_ONE_THREAD:
+            threads, listed = self._open()
+            if os.fstat(threads).st_nlink != _LINKS_OF_ONE_THREAD:
                 return None  # a plugin's, which may have children, too
-            text = chunk = os.pread(self._list, _CHUNK_BYTES, 0)
+            text = chunk = os.pread(listed, _CHUNK_BYTES, 0)
             while chunk:
-                chunk = os.pread(self._list, _CHUNK_BYTES, len(text))
+                chunk = os.pread(listed, _CHUNK_BYTES, len(text))
                 text += chunk
         except OSError:
             self.close()
