@@ -326,7 +326,7 @@ def test_a_watcher_that_does_not_read_is_dropped(start_daemon: StartDaemon) -> N
             daemon.rpc.supervisor.stopAllProcesses()
             return len(os.listdir(fds)) <= before
 
-        daemon.wait(dropped, 60, "the watcher is dropped")
+        daemon.wait(dropped, 180, "the watcher is dropped")
         received = 0
         with contextlib.suppress(ConnectionError):
             while data := slow.recv(1 << 20):
