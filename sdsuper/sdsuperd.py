@@ -30,6 +30,7 @@ from sdsuper.daemon.loop import Daemon, End
 from sdsuper.daemon.ownjournal import OwnJournal, is_on_stderr
 from sdsuper.daemon.ownlog import OwnLog
 from sdsuper.daemon.plugins import MODULES
+from sdsuper.daemon.pools import DEFAULT_HANDLER
 from sdsuper.daemon.records import cgroups_of, restored_config
 from sdsuper.daemon.reload import Source, refusal
 from sdsuper.dataclass import dataclass, replace
@@ -491,7 +492,7 @@ async def _serve(
         if daemon.settings.ready is Ready.STARTED:
             parent.release(0)
     # The code of others is called before anything is started, as it expects.
-    web = None if all(map(is_main, config.rpcinterfaces)) else _web_server(daemon, listeners)
+    web = _web_server(daemon, listeners) if _has_code_of_others(config) else None
     # Before anything is awaited: no signal and no call may come to a daemon that is not started.
     daemon.start()
     try:
@@ -528,6 +529,14 @@ async def _serve(
         parent.release(0)
     # Asked at the very end: while replies were finished a restart may have become a shutdown.
     return Outcome(daemon.state is ManagerState.RESTARTING, service.up)
+
+
+def _has_code_of_others(config: Config) -> bool:
+    """Whether methods or result handlers of plugins may be called: they see what methods show."""
+    pools = [group.pool for group in config.groups if group.pool is not None]
+    return any(pool.result_handler != DEFAULT_HANDLER for pool in pools) or not all(
+        map(is_main, config.rpcinterfaces)
+    )
 
 
 def _web_server(daemon: Daemon, listeners: Sequence[Listener]) -> WebServer:

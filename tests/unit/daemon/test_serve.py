@@ -154,3 +154,20 @@ def test_a_daemon_that_lacks_a_part_of_itself_leaves_no_program_behind(directory
         serve(directory, nothing, programs)
     log = (directory / "d.log").read_text()
     assert re.search(r"spawned: 'p'(.|\n)*stopped: p", log)
+
+
+@pytest.mark.parametrize(
+    ("section", "has"),
+    [
+        ("[program:a]\ncommand=cat\n", False),
+        ("[eventlistener:a]\ncommand=cat\nevents=TICK_5\n", False),
+        ("[eventlistener:a]\ncommand=cat\nevents=TICK_5\nresult_handler=mine:handler\n", True),
+        ("[rpcinterface:mine]\nsupervisor.rpcinterface_factory=mine:factory\n", True),
+    ],
+)
+def test_code_of_others_finds_what_methods_show_before_anything_is_started(
+    directory: Path, section: str, has: bool
+) -> None:
+    path = directory / "sdsuper.conf"
+    path.write_text(f"[supervisord]\n{section}")
+    assert sdsuperd._has_code_of_others(load(str(path))) is has
