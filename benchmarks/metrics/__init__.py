@@ -7,6 +7,7 @@ from benchmarks.metrics import life  # noqa: F401
 from benchmarks.metrics import logs  # noqa: F401
 from benchmarks.metrics import journal  # noqa: F401
 from benchmarks.metrics import handover  # noqa: F401
+from benchmarks.metrics import survival  # noqa: F401
 
 # isort: on
 from benchmarks.metrics.registry import EFFORTS, METRICS, Again, Effort, Metric, Scope, Turn
